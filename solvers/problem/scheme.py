@@ -1,0 +1,84 @@
+"""What every reference scheme and every limit solver promises.
+
+A scheme is one file in `solvers/schemes/` with a final class `Scheme`; its class attributes are claims that the
+contract tests hold it to.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from .status import Snapshot
+
+if TYPE_CHECKING:
+    from .case import Case
+
+Array = NDArray[np.float64]
+
+
+class SchemeOptions(BaseModel):
+    """The `[reference]` table; a scheme derives its own Options from it and sets its own defaults.
+
+    scheme        name of a file in solvers/schemes
+    cells         number of cells per space direction
+    cfl           time step in units of the transport limit dx / max|v|
+    distribution  store f(eps, t, x, v) as well
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    scheme: str
+    cells: int = Field(default=400, ge=8, le=1_000_000)
+    cfl: float = Field(default=0.9, gt=0.0)
+    distribution: bool = False
+
+
+class Scheme(ABC):
+    """A reference scheme: marches a case at one Knudsen number.
+
+    equations               kinds it solves
+    order                   (in time, in space) on smooth solutions
+    asymptotic_preserving   the step size and the error do not depend on eps
+    conserves               names of the integrals kept to round-off with periodic ends
+    positive                keeps f > 0 for positive data
+    """
+
+    equations: ClassVar[tuple[str, ...]]
+    order: ClassVar[tuple[int, int]]
+    asymptotic_preserving: ClassVar[bool]
+    conserves: ClassVar[tuple[str, ...]]
+    positive: ClassVar[bool]
+    Options: ClassVar[type[SchemeOptions]]
+
+    @abstractmethod
+    def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
+        """Coordinates of the fields, in axis order: `x` (`y`) cell centres, `v` (`v1`, `v2`) nodes (dimensionless)."""
+
+    @abstractmethod
+    def march(
+        self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
+    ) -> Iterator[Snapshot]:
+        """Snapshots from t = 0 (or from `resume`, the state of an earlier snapshot) to the end.
+
+        Fields are filled at every time of `case.domain.output_times`; in between snapshots only report progress.
+        `scalars` of a filled snapshot holds the relative drift of every conserved integral as `drift_<name>`.
+        Raises NumericalError when a field is no longer finite, BadInput when the options do not fit the case.
+        """
+
+    def plan(self, case: "Case", eps: float, options: Any) -> dict[str, float]:
+        """Predicted cost of one march: `unknowns`, `steps`, `bytes` (nothing is run)."""
+        raise NotImplementedError
+
+
+class Limit(ABC):
+    """A solver of a limit equation (eps -> 0) on the coordinates of a reference."""
+
+    equations: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def solve(self, case: "Case", coordinates: Mapping[str, Array], times: Array) -> dict[str, Array]:
+        """Fields of the limit solution, each of shape (t, x) (or (t, x, y)); exact where an exact solution exists."""

@@ -1,0 +1,39 @@
+"""What every velocity set promises (one file per set in `velocity/`)."""
+
+from abc import abstractmethod
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict
+
+
+def _increasing(value: tuple[float, float]) -> tuple[float, float]:
+    if not (np.isfinite(value).all() and value[0] < value[1]):
+        raise ValueError("an interval is [low, high] with low < high, both finite")
+    return value
+
+
+Interval = Annotated[tuple[float, float], Strict(False), AfterValidator(_increasing)]
+
+
+class VelocityTable(BaseModel):
+    """The `[velocity]` table: nodes and weights of one velocity set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: Any
+
+    @property
+    @abstractmethod
+    def degree(self) -> int:
+        """Polynomial degree that the rule integrates exactly."""
+
+    @property
+    def average(self) -> bool:
+        """True if the weights sum to one (transport: <h> is an average), False for the plain integral."""
+        return False
+
+    @abstractmethod
+    def nodes_and_weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Nodes (v,) in increasing order and weights (v,), the measure included (dimensionless)."""
