@@ -1,0 +1,241 @@
+"""A result is an answer: HDF5 that `xarray.open_dataset(path)` reads as it is.
+
+    /                coordinates eps, t, x (y), v as dimension scales; fields such as rho(eps, t, x)
+    /history         one row per logged iteration: losses, weights, cosines, seconds, over the dimension `iteration`
+    /limit           fields of the limit equation (t, x), written by `kinetic reference`
+    /uncertainty     <field>(eps, t): the reference's estimate of its own relative L2 error
+    /network         parameters of a trained network and what is needed to evaluate it
+    /errors          written by `kinetic compare`
+
+Root attributes: format, format_version, kind ("reference" or "train"), case (resolved, JSON), case_sha256, problem_sha256,
+case_name, run, method, seed, dtype, device, versions, git_revision, start, wall_seconds, status, message.
+Every dataset has `units` and `long_name`.  A file is written to a temporary name and renamed: it is whole or it is the
+last whole one.  RESULTS.md describes the format for other programs.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .case import Case
+from .read import case_from_data
+from .status import BadInput, KineticError, Status
+
+FORMAT = "kinetic-result"
+FORMAT_VERSION = 1
+AXES = ("eps", "t", "x", "y", "v", "v1", "v2")
+LONG_NAMES = {
+    "eps": "Knudsen number",
+    "t": "time",
+    "x": "position",
+    "y": "position",
+    "v": "velocity",
+    "v1": "velocity",
+    "v2": "velocity",
+}
+Array = NDArray[Any]
+
+
+@dataclass
+class Result:
+    """What one engine answered to one case.
+
+    coordinates  eps (n_eps,), t (n_t,), x (n_x,), ...; dimensionless
+    fields       name -> array over (eps, t, x[, y][, v]); NaN where nothing was computed yet
+    limit        name -> array over (t, x[, y])
+    uncertainty  name -> array over (eps, t), relative L2 discretisation error of a reference
+    history      column -> array over iterations
+    network      nested plain data (numbers, strings, arrays) of a trained network
+    attributes   numbers and strings of the run
+    """
+
+    case: Case
+    kind: str
+    run: str
+    coordinates: dict[str, Array]
+    fields: dict[str, Array]
+    limit: dict[str, Array] = field(default_factory=dict)
+    uncertainty: dict[str, Array] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    status: Status = Status.RUNNING
+    message: str = ""
+
+    @classmethod
+    def empty(cls, case: Case, kind: str, run: str, coordinates: Mapping[str, Array], eps: tuple[float, ...]) -> "Result":
+        """A result with its axes and no fields yet; `coordinates` are those of space and velocity."""
+        times = np.array(case.domain.output_times)
+        return cls(case, kind, run, {"eps": np.array(eps), "t": times, **coordinates}, {})
+
+    def dimensions(self, name: str) -> tuple[str, ...]:
+        """Axes of a field: all of eps, t and space, and the velocities for f."""
+        axes = [axis for axis in AXES if axis in self.coordinates]
+        return tuple(axis for axis in axes if name == "f" or not axis.startswith("v"))
+
+    def put(self, eps: float, t: float, fields: Mapping[str, Array]) -> None:
+        """Store the fields of one Knudsen number and time."""
+        i = int(np.argmin(np.abs(np.log(self.coordinates["eps"] / eps))))
+        j = int(np.argmin(np.abs(self.coordinates["t"] - t)))
+        for name, value in fields.items():
+            if name not in self.fields:
+                shape = tuple(len(self.coordinates[axis]) for axis in self.dimensions(name))
+                self.fields[name] = np.full(shape, np.nan)
+            self.fields[name][i, j] = value
+
+    def complete(self, eps: float) -> bool:
+        """True if every field is there at every time for this Knudsen number."""
+        i = int(np.argmin(np.abs(np.log(self.coordinates["eps"] / eps))))
+        return bool(self.fields) and all(np.isfinite(value[i]).all() for value in self.fields.values())
+
+    def write(self, path: Path) -> None:
+        """Write the whole file atomically; raises KineticError when the disk is full or the folder not writable."""
+
+        def fill(file: h5py.File) -> None:
+            file.attrs.update(self._root_attributes())
+            for axis, values in self.coordinates.items():
+                _dataset(file, axis, values, LONG_NAMES.get(axis, axis)).make_scale(axis)
+            units = self.case.equation.fields
+            for name, values in self.fields.items():
+                data = _dataset(file, name, values, units.get(name, ("1", name))[1], units.get(name, ("1",))[0])
+                _attach(file, data, self.dimensions(name))
+            for group, table in (("limit", self.limit), ("uncertainty", self.uncertainty)):
+                for name, values in table.items():
+                    data = _dataset(file.require_group(group), name, values, f"{name} ({group})")
+                    axes = ("eps", "t") if group == "uncertainty" else self.dimensions("")[1:]
+                    _attach(file, data, axes)
+            self._write_history(file)
+            if self.network:
+                write_tree(file.create_group("network"), self.network)
+
+        atomic_hdf5(path, fill)
+
+    def _write_history(self, file: h5py.File) -> None:
+        if not self.history:
+            return
+        group = file.create_group("history")
+        _dataset(group, "iteration", np.asarray(self.history["iteration"]), "iteration").make_scale("iteration")
+        for column, values in self.history.items():
+            if column != "iteration":
+                name = column.replace("/", ".")
+                data = _dataset(group, name, np.asarray(values, dtype=float), column)
+                data.dims[0].attach_scale(group["iteration"])
+
+    def _root_attributes(self) -> dict[str, Any]:
+        return {
+            **self.attributes,
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "kind": self.kind,
+            "run": self.run,
+            "case_name": self.case.name,
+            "case": json.dumps(self.case.resolved(), sort_keys=True),
+            "case_sha256": self.case.sha256,
+            "problem_sha256": self.case.problem_sha256,
+            "status": str(self.status),
+            "message": self.message,
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> "Result":
+        """Read a result file of ours or of another program in the same format; raises BadInput naming what is wrong."""
+        with open_hdf5(path) as file:
+            attributes = dict(file.attrs)
+            if attributes.get("format") != FORMAT:
+                raise BadInput(f"{path}: not a kinetic result (attribute format is not '{FORMAT}')")
+            if attributes.get("format_version", 0) > FORMAT_VERSION:
+                raise BadInput(f"{path}: written by a newer kinetic (format {attributes['format_version']}); update")
+            try:
+                case = case_from_data(json.loads(attributes["case"]), source=f"{path}: case")
+                coordinates = {axis: file[axis][...] for axis in AXES if axis in file}
+                reserved = {*coordinates, "limit", "uncertainty", "history", "network", "errors"}
+                fields = {name: file[name][...] for name in file if name not in reserved}
+                groups = {g: {n: d[...] for n, d in file[g].items()} if g in file else {} for g in ("limit", "uncertainty")}
+                history = {n.replace(".", "/"): list(d[...]) for n, d in file["history"].items()} if "history" in file else {}
+                network = read_tree(file["network"]) if "network" in file else {}
+                status = Status(attributes["status"])
+            except (KeyError, ValueError, OSError, TypeError, AttributeError) as error:
+                raise BadInput(f"{path}: damaged or incomplete result: {error}") from None
+        result = cls(case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, **groups, history=history)
+        result.network, result.attributes, result.status = network, attributes, status
+        result.message = str(attributes.get("message", ""))
+        if not {"eps", "t"} <= coordinates.keys():
+            raise BadInput(f"{path}: the coordinates eps and t are missing")
+        for name, values in fields.items():
+            shape = tuple(len(coordinates[axis]) for axis in result.dimensions(name))
+            if values.shape != shape:
+                raise BadInput(f"{path}: {name} has shape {values.shape}, its coordinates say {shape}")
+        return result
+
+
+def _dataset(group: h5py.Group, name: str, values: Array, long_name: str, units: str = "1") -> h5py.Dataset:
+    values = np.asarray(values)
+    packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True} if values.nbytes > 100_000 else {}
+    data = group.create_dataset(name, data=values, **packed)
+    data.attrs["long_name"] = long_name
+    data.attrs["units"] = units
+    return data
+
+
+def _attach(file: h5py.File, data: h5py.Dataset, axes: tuple[str, ...]) -> None:
+    for k, axis in enumerate(axes):
+        data.dims[k].attach_scale(file[axis])
+
+
+def atomic_hdf5(path: Path, fill: Any) -> None:
+    """Create an HDF5 file by `fill(file)` under a temporary name and rename it to `path`."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
+        os.close(handle)
+        with h5py.File(temporary, "w") as file:
+            fill(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise KineticError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open for reading; raises BadInput for a missing, truncated or foreign file."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise BadInput(f"{path}: not a readable HDF5 file (truncated or of another kind): {error}") from None
+
+
+def write_tree(group: h5py.Group, tree: Mapping[str, Any]) -> None:
+    """Nested plain data into HDF5: mappings as groups, arrays as datasets, numbers, booleans and strings as attributes."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            write_tree(group.create_group(key), value)
+        elif isinstance(value, str | bool | int | float):
+            group.attrs[key] = value
+        else:
+            group.create_dataset(key, data=np.asarray(value))
+
+
+def read_tree(group: h5py.Group) -> dict[str, Any]:
+    """What `write_tree` wrote."""
+    tree: dict[str, Any] = {}
+    for key, value in group.attrs.items():
+        tree[key] = value.item() if isinstance(value, np.generic) else value
+    for key, item in group.items():
+        tree[key] = read_tree(item) if isinstance(item, h5py.Group) else item[()]
+    return tree
