@@ -55,9 +55,7 @@ class Settings(BaseOptions):
     c1: float = option(1e-4, "sufficient decrease (Nocedal and Wright 2006, section 3.1)", low=0.0, high=0.5)
     c2: float = option(0.9, "curvature (Nocedal and Wright 2006, section 3.1, quasi-Newton)", low=0.0, high=1.0)
     max_evaluations: int = option(20, "of the closure in one line search", low=1)
-    memory: int = option(
-        16, "updates kept in factored form; 1.5 times faster than 1 at P = 1700 (own measurement)", low=1
-    )
+    memory: int = option(16, "updates kept in factored form (own choice)", low=1)
     noise: float = option(1e-10, "relative rounding of the loss, see hrgrad.line_search", low=0.0)
     first_step: float = option(1.0, "length of the first trial step in theta (SciPy's BFGS)", low=0.0)
 
