@@ -58,7 +58,13 @@ class Optimizer(BaseOptimizer):
         r = given(theta).detach()
         solve, g, diagonal = _model(theta, r, given, options)
         loss, square = (0.5 * r.dot(r)).item(), g.dot(g).item()
-        info = {"loss": loss, "gradient_norm": math.sqrt(square), "step_length": 0.0, "evaluations": 1, "status": "ok"}
+        info: dict[str, Any] = {
+            "loss": loss,
+            "gradient_norm": math.sqrt(square),
+            "step_length": 0.0,
+            "evaluations": 1,
+            "status": "ok",
+        }
         if square == 0:
             return theta, state, info
         if state["mu"] < 0:
@@ -102,7 +108,12 @@ def _model(
         return solve, g, A.diagonal().sum().item() / size
 
     def forward(v: Tensor) -> Tensor:
-        return given.jvp(theta, v) if given.jvp else torch.func.jvp(given.residual, (theta,), (v,))[1].detach()
+        if given.jvp:
+            return given.jvp(theta, v)
+        # J v as the transpose of w -> J^T w: no forward-mode rule is asked of the residual.
+        transpose = torch.func.vjp(given.residual, theta)[1]
+        product: Tensor = torch.func.vjp(lambda w: transpose(w)[0], r)[1](v)[0]
+        return product.detach()
 
     def backward(w: Tensor) -> Tensor:
         return given.vjp(theta, w) if given.vjp else torch.func.vjp(given.residual, theta)[1](w)[0].detach()

@@ -3,8 +3,8 @@ r"""L-BFGS: BFGS from the last ``history`` pairs (s, y) only, with a strong-Wolf
     q = g;   newest to oldest:  alpha_i = s_i.q / y_i.s_i,  q -= alpha_i y_i;      q *= y.s / y.y  (newest pair)
              oldest to newest:  q += (alpha_i - y_i.q / y_i.s_i) s_i;              p = -q
 
-Pairs with y.s <= 1e-14 |y||s| are left out, so that p descends. After ``renew`` loss and gradient are taken anew and the
-pairs stay. Memory 2 history P, cost 4 history P per iteration.
+Pairs with y.s <= 1e-14 |y||s| are left out, so that p descends. After ``renew`` loss and gradient are taken anew and
+the pairs stay. Memory 2 history P, cost 4 history P per iteration.
 
 References: Nocedal (1980), "Updating quasi-Newton matrices with limited storage", Math. Comp. 35, 773-782,
 doi:10.1090/S0025-5718-1980-0572855-7; Liu, Nocedal (1989), doi:10.1007/BF01589116, Algorithm 2.1.
@@ -122,4 +122,5 @@ def _direction(state: State) -> Tensor:
     q *= state["gamma"]
     for i in order:
         q += (alpha[i] - Y[i].dot(q) / ys[i]) * S[i]
-    return q.neg_()
+    direction: Tensor = q.neg_()
+    return direction

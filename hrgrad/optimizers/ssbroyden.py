@@ -152,7 +152,7 @@ def _product(state: State, x: Tensor) -> Tensor:
 
 
 def _update(state: State, old: Point, new: Point, p: Tensor, memory: int) -> None:
-    """H, H g and the values at the new point. The two tensors of ``new`` may be the closure's own: copy the gradient."""
+    """H, H g and the values at the new point. The gradient may be the closure's own: copy it."""
     a, g = new.a, new.gradient.clone()
     state["loss"], state["gradient"] = new.phi, g
     ys = a * (new.slope - old.slope)

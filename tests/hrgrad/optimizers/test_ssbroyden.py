@@ -1,6 +1,7 @@
 """Self-scaled Broyden: the factored matrix against the textbook formula, termination, robustness."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -77,10 +78,10 @@ def test_coefficients_reduce_to_bfgs_and_stay_in_the_interval():
 def test_rosenbrock(size):
     theta = torch.full((size,), -1.2, dtype=torch.float64)
     theta[1::2] = 1.0
-    theta, state, history = run(rosenbrock, theta, 1500)
+    theta, _, history = run(rosenbrock, theta, 1500)
     assert history[-1]["gradient_norm"] < 1e-9 or history[-1]["loss"] < 1e-20
     loss = [info["loss"] for info in history]
-    assert all(after <= before * (1 + 1e-9) for before, after in zip(loss, loss[1:], strict=False))
+    assert all(after <= before * (1 + 1e-9) for before, after in pairwise(loss))
 
 
 @pytest.mark.parametrize("memory", [1, 7, 16])
