@@ -16,6 +16,6 @@ def compare(paths: Any) -> dict[str, Any]:
     """What `kinetic compare PATHS --json` prints: `errors`, `ranks`, `cost` and `skipped`."""
     from pathlib import Path
 
-    from .compare import comparison
+    from .comparison import comparison
 
     return comparison([Path(path) for path in paths])

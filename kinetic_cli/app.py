@@ -12,7 +12,7 @@ import typer
 
 from solvers.problem.status import KineticError
 
-from . import check, cite, compare, explain, info, listing, new, predict, reference, schema, train
+from . import check, cite, comparison, explain, info, listing, new, predict, reference, schema, train
 from .screen import answer, be_quiet, complain
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 app.command("reference")(reference.reference)
 app.command("train")(train.train)
-app.command("compare")(compare.compare)
+app.command("compare")(comparison.compare)
 app.command("predict")(predict.predict)
 app.command("check")(check.check)
 app.command("list")(listing.list_)
@@ -47,8 +47,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes, only answers and errors.")] = False,
-    shown: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no notes, only answers and errors.")
+    ] = False,
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """From a case file to a reference, a trained network and an error table.
 
@@ -70,7 +74,9 @@ def guard_package_names() -> None:
     ours = Path(__file__).resolve().parent.parent
     theirs = Path(solvers.problem.__file__ or "").resolve()
     if ours not in theirs.parents:
-        raise KineticError(f"another package called 'solvers' shadows ours: {theirs.parent.parent}; use a clean environment")
+        raise KineticError(
+            f"another package called 'solvers' shadows ours: {theirs.parent.parent}; use a clean environment"
+        )
 
 
 def main() -> None:

@@ -14,7 +14,9 @@ from solvers.problem.status import BadInput
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="Case file, for example cases/sod.toml.")]
 Variant = Annotated[str | None, typer.Option("--variant", help="Variant of the case, one of its [variants].")]
-Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key: knudsen.evaluate=[1e-3].")]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key: knudsen.evaluate=[1e-3].")
+]
 Results = Annotated[Path, typer.Option("--out", help="Folder for results.")]
 
 

@@ -50,4 +50,8 @@ def slope(eps: Array, errors: Array) -> float:
     """Fitted exponent p of error ~ eps^p over the three smallest Knudsen numbers; NaN with fewer."""
     order = np.argsort(eps)[:3]
     good = order[np.asarray(errors)[order] > 0]
-    return float(np.polyfit(np.log(np.asarray(eps)[good]), np.log(np.asarray(errors)[good]), 1)[0]) if len(good) == 3 else float("nan")
+    return (
+        float(np.polyfit(np.log(np.asarray(eps)[good]), np.log(np.asarray(errors)[good]), 1)[0])
+        if len(good) == 3
+        else float("nan")
+    )

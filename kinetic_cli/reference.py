@@ -72,7 +72,13 @@ def _start(case: Case, scheme: Scheme, options: object, path: Path, name: str, r
             raise BadInput(f"{path}: belongs to another case (its case_sha256 differs); run without --resume")
         return old
     result = Result.empty(case, "reference", name, scheme.coordinates(case, options), case.knudsen.all)
-    result.attributes |= {**provenance(), "method": case.reference["scheme"], "seed": 0, "dtype": "float64", "device": "cpu"}
+    result.attributes |= {
+        **provenance(),
+        "method": case.reference["scheme"],
+        "seed": 0,
+        "dtype": "float64",
+        "device": "cpu",
+    }
     return result
 
 

@@ -55,7 +55,14 @@ class ExpressionError(ValueError):
 
 
 def _number(value: float) -> ast.expr:
-    return ast.Constant(float(value))
+    # a negative literal is a minus sign before a number: printed otherwise, (-2)**x would come out as -2**x
+    number = ast.Constant(abs(float(value)))
+    return ast.UnaryOp(ast.USub(), number) if math.copysign(1.0, value) < 0 else number
+
+
+def _is_number(node: ast.expr) -> bool:
+    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+    return isinstance(inner, ast.Constant)
 
 
 def _call(name: str, *args: ast.expr) -> ast.expr:
@@ -197,7 +204,7 @@ class _Checker:
         children = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
         if isinstance(node, ast.Call):
             children = children[1:]
-        if not all(isinstance(c, ast.Constant) for c in children):
+        if not all(_is_number(c) for c in children):
             return node
         with np.errstate(all="ignore"):
             value = _bind_source(ast.unparse(ast.fix_missing_locations(node)), (), _numpy_primitives())()
@@ -219,7 +226,7 @@ def _bind_source(source: str, names: tuple[str, ...], primitives: Mapping[str, A
     """The function `lambda names: source` over the given primitives and nothing else (no builtins)."""
     code = compile(f"lambda {', '.join(names)}: {source}", "<formula>", "eval")
     try:
-        function: Callable[..., Any] = eval(code, {"__builtins__": {}, **primitives})  # noqa: S307 printed from a checked tree
+        function: Callable[..., Any] = eval(code, {"__builtins__": {}, **primitives})
     except ZeroDivisionError:
         raise ExpressionError("division by zero") from None
     return function

@@ -89,7 +89,11 @@ def case_from_data(
     if equation is None:
         models["equation"] = (Any, None)
     else:
-        models |= {"equation": (equation, ...), "initial": (equation.Initial, ...), "boundary": (equation.Boundary, ...)}
+        models |= {
+            "equation": (equation, ...),
+            "initial": (equation.Initial, ...),
+            "boundary": (equation.Boundary, ...),
+        }
         kind = data["velocity"].get("kind") if velocity is not None else None
         if kind is not None and kind not in equation.velocity:
             mistakes.append(Mistake(("velocity", "kind"), f"'{kind}' does not fit: {nearest(kind, equation.velocity)}"))
@@ -151,7 +155,9 @@ def _choose_variant(raw: dict[str, Any], variant: str | None, path: Path) -> tup
         return raw, None
     if not isinstance(variants, dict) or chosen not in variants:
         names = variants if isinstance(variants, dict) and variants else ()
-        raise BadInput(f"{path}: no variant '{chosen}': " + (nearest(str(chosen), names) if names else "the case has none"))
+        raise BadInput(
+            f"{path}: no variant '{chosen}': " + (nearest(str(chosen), names) if names else "the case has none")
+        )
     return merge(raw, variants[chosen]), chosen
 
 
@@ -181,7 +187,9 @@ def _model_of(data: dict[str, Any], table: str, registry: Any, mistakes: list[Mi
     """The model class of `[table]` by its `kind`."""
     raw = data.get(table)
     if not isinstance(raw, Mapping):
-        mistakes.append(Mistake((table,), f"the table [{table}] is missing; it needs `kind`, one of: {_list(registry)}"))
+        mistakes.append(
+            Mistake((table,), f"the table [{table}] is missing; it needs `kind`, one of: {_list(registry)}")
+        )
         return None
     kind = raw.get("kind")
     if not isinstance(kind, str) or kind not in registry:
@@ -244,7 +252,9 @@ def _engine_mistakes(data: dict[str, Any], table: str, options_model: OptionsMod
     except BadInput as error:
         return [Mistake((table,), str(error))]
     except ValidationError as error:
-        return [Mistake((table, *mistake.path), mistake.message) for mistake in _explain(error, options_model(raw, kind))]
+        return [
+            Mistake((table, *mistake.path), mistake.message) for mistake in _explain(error, options_model(raw, kind))
+        ]
     return []
 
 

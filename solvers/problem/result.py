@@ -72,7 +72,9 @@ class Result:
     message: str = ""
 
     @classmethod
-    def empty(cls, case: Case, kind: str, run: str, coordinates: Mapping[str, Array], eps: tuple[float, ...]) -> "Result":
+    def empty(
+        cls, case: Case, kind: str, run: str, coordinates: Mapping[str, Array], eps: tuple[float, ...]
+    ) -> "Result":
         """A result with its axes and no fields yet; `coordinates` are those of space and velocity."""
         times = np.array(case.domain.output_times)
         return cls(case, kind, run, {"eps": np.array(eps), "t": times, **coordinates}, {})
@@ -159,13 +161,19 @@ class Result:
                 coordinates = {axis: file[axis][...] for axis in AXES if axis in file}
                 reserved = {*coordinates, "limit", "uncertainty", "history", "network", "errors"}
                 fields = {name: file[name][...] for name in file if name not in reserved}
-                groups = {g: {n: d[...] for n, d in file[g].items()} if g in file else {} for g in ("limit", "uncertainty")}
-                history = {n.replace(".", "/"): list(d[...]) for n, d in file["history"].items()} if "history" in file else {}
+                groups = {
+                    g: {n: d[...] for n, d in file[g].items()} if g in file else {} for g in ("limit", "uncertainty")
+                }
+                history = (
+                    {n.replace(".", "/"): list(d[...]) for n, d in file["history"].items()} if "history" in file else {}
+                )
                 network = read_tree(file["network"]) if "network" in file else {}
                 status = Status(attributes["status"])
             except (KeyError, ValueError, OSError, TypeError, AttributeError) as error:
                 raise BadInput(f"{path}: damaged or incomplete result: {error}") from None
-        result = cls(case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, **groups, history=history)
+        result = cls(
+            case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, **groups, history=history
+        )
         result.network, result.attributes, result.status = network, attributes, status
         result.message = str(attributes.get("message", ""))
         if not {"eps", "t"} <= coordinates.keys():

@@ -99,7 +99,10 @@ class Equation(EquationTable):
                 yield ("initial", name), f"is not finite at x = {at:.6g}"
             for name in ("rho", "T"):
                 if name not in bad and (value := state[name]).min() <= 0.0:
-                    yield ("initial", name), f"must be positive, but is {value.min():.6g} at x = {x[value.argmin()]:.6g}"
+                    yield (
+                        ("initial", name),
+                        f"must be positive, but is {value.min():.6g} at x = {x[value.argmin()]:.6g}",
+                    )
                     bad.append(name)
             if not bad:
                 losses = [tail_loss(u, T, low, high) for u, T in zip(state["u"], state["T"], strict=True)]

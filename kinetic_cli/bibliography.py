@@ -1,0 +1,63 @@
+"""The works that cases and equations cite, as BibTeX (titles and identifiers are facts; keys are ours)."""
+
+ENTRIES = {
+    "bhatnagar1954model": (
+        "article",
+        "Bhatnagar, P. L. and Gross, E. P. and Krook, M.",
+        "A model for collision processes in gases. I. Small amplitude processes in charged and neutral "
+        "one-component systems",
+        1954,
+        "10.1103/PhysRev.94.511",
+    ),
+    "chu1965kinetic": (
+        "article",
+        "Chu, C. K.",
+        "Kinetic-theoretic description of the formation of a shock wave",
+        1965,
+        "10.1063/1.1761077",
+    ),
+    "sod1978survey": (
+        "article",
+        "Sod, Gary A.",
+        "A survey of several finite difference methods for systems of nonlinear hyperbolic conservation laws",
+        1978,
+        "10.1016/0021-9991(78)90023-2",
+    ),
+    "jin2000uniformly": (
+        "article",
+        "Jin, Shi and Pareschi, Lorenzo and Toscani, Giuseppe",
+        "Uniformly accurate diffusive relaxation schemes for multiscale transport equations",
+        2000,
+        "10.1137/S0036142998347978",
+    ),
+    "jin2021asymptotic": (
+        "misc",
+        "Jin, Shi and Ma, Zheng and Wu, Keke",
+        "Asymptotic-preserving neural networks for multiscale time-dependent linear transport equations",
+        2021,
+        "arXiv:2111.02541",
+    ),
+    "jin2023asymptotic": (
+        "misc",
+        "Jin, Shi and Ma, Zheng and Wu, Keke",
+        "Asymptotic-preserving neural networks for multiscale kinetic equations",
+        2023,
+        "arXiv:2306.15381",
+    ),
+    "li2024solving": (
+        "misc",
+        "Li, Zhengyi and Wang, Yanli and Liu, Hongsheng and Wang, Zidong and Dong, Bin",
+        "Solving Boltzmann equation with neural sparse representation",
+        2023,
+        "arXiv:2302.09233",
+    ),
+}
+
+
+def bibtex(key: str) -> str:
+    """One BibTeX entry; raises KeyError for a key that is not here."""
+    kind, author, title, year, identifier = ENTRIES[key]
+    field = "eprint" if identifier.startswith("arXiv:") else "doi"
+    value = identifier.removeprefix("arXiv:")
+    lines = [f"  author = {{{author}}}", f"  title = {{{title}}}", f"  year = {{{year}}}", f"  {field} = {{{value}}}"]
+    return f"@{kind}{{{key},\n" + ",\n".join(lines) + "\n}"

@@ -1,0 +1,62 @@
+"""`kinetic predict RESULT`: evaluate a trained network at any Knudsen number, time and grid."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from solvers.problem.result import Result
+from solvers.problem.status import BadInput, Status
+
+from . import screen
+from .provenance import provenance
+from .train import default_grid, train_options
+
+
+def _numbers(text: str, flag: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"{flag} {text}: write numbers separated by commas, for example {flag} 1,0.3") from None
+    if not values or not all(np.isfinite(values)) or min(values) <= 0 or len(set(values)) < len(values):
+        raise BadInput(f"{flag} {text}: the numbers must be positive, finite and distinct")
+    return values
+
+
+def predict(
+    result_file: Annotated[Path, typer.Argument(metavar="RESULT", help="Result of `kinetic train`.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    knudsen: Annotated[str, typer.Option(help="Knudsen numbers, separated by commas.")],
+    times: Annotated[str | None, typer.Option(help="Times, separated by commas; else the case's output times.")] = None,
+    points: Annotated[int, typer.Option(min=2, help="Number of cells of a uniform grid.")] = 400,
+) -> None:
+    """Evaluate a trained network in milliseconds and write a result file.
+
+    Example: kinetic predict results/sod/hrgrad-seed0.h5 --knudsen 3e-3,0.5 --times 0.05,0.1 --out sod-fine.h5
+    """
+    from apnn.train import predict as evaluate
+
+    trained = Result.read(result_file)
+    if "theta" not in trained.network:
+        raise BadInput(
+            f"{result_file}: holds no trained network (kind '{trained.kind}'); give a result of `kinetic train`"
+        )
+    case = trained.case
+    eps = sorted(_numbers(knudsen, "--knudsen"), reverse=True)
+    t = sorted(_numbers(times, "--times")) if times else list(case.domain.output_times)
+    if t[-1] > case.domain.t_end * (1 + 1e-12):
+        raise BadInput(f"--times {t[-1]:g}: the network was trained up to t_end = {case.domain.t_end:g}")
+    low, high = case.knudsen.train
+    for value in eps:
+        if not low <= value <= high:
+            screen.say(f"warning: eps = {value:g} lies outside the trained range [{low:g}, {high:g}]: extrapolation")
+    x = default_grid(case, points)
+    coordinates = {"eps": np.array(eps), "t": np.array(t), "x": x}
+    result = Result(case, "train", f"{trained.run}-predict", coordinates, {}, status=Status.DONE)
+    result.fields = evaluate(case, train_options(case), trained.network, eps, np.array(t), x)
+    result.network = trained.network
+    kept = {key: trained.attributes[key] for key in ("method", "seed", "dtype", "device") if key in trained.attributes}
+    result.attributes |= {**kept, **provenance(), "wall_seconds": 0.0}
+    result.write(out)
+    screen.answer(str(out))

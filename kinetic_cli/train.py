@@ -1,0 +1,249 @@
+"""`kinetic train CASE`: one network for all Knudsen numbers of a case."""
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from solvers.problem.case import Case
+from solvers.problem.result import Result, atomic_hdf5, open_hdf5, read_tree, write_tree
+from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
+
+from . import screen
+from .cases import CaseFile, Results, Settings, Variant, load_case
+from .metrics import relative_l2
+from .provenance import provenance
+
+CHECKPOINT_SECONDS = 20.0
+PREDICT_SECONDS = 10.0
+
+
+class Device(StrEnum):
+    """Where tensors live."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def train(
+    case_file: CaseFile,
+    method: Annotated[str | None, typer.Option(help="Multi-task method: ls, pcgrad, config, hrgrad, ...")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="First-order optimizer.")] = None,
+    formulation: Annotated[str | None, typer.Option(help="AP formulation of the equation.")] = None,
+    network: Annotated[str | None, typer.Option(help="Network architecture.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the first-order phase.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Stop after so many seconds with a valid result.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; fixes a run on one device.")] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, exactly.")] = False,
+    variant: Variant = None,
+    settings: Settings = [],  # noqa: B006 typer copies it
+    out: Results = Path("results"),
+    name: Annotated[str | None, typer.Option(help="Name of the result file, else <method>-seed<N>.")] = None,
+) -> None:
+    """Train one network on CASE and write results/<case>/<method>-seed<N>.h5.
+
+    Example: kinetic train cases/sod.toml --method hrgrad --time-limit 60
+    """
+    chosen = {"method": method, "optimizer": optimizer, "formulation": formulation, "network": network}
+    numbers = {"steps": steps, "seed": seed, "time_limit": time_limit}
+    flags = {key: value for key, value in {**chosen, **numbers}.items() if value is not None}
+    settings = [*settings, *(f"train.{key}={_toml(value)}" for key, value in flags.items())]
+    case = load_case(case_file, variant, settings)
+    options = train_options(case)
+    run = name or f"{options.method}-seed{options.seed}"
+    path = out / case.name / f"{run}.h5"
+    place = _device(device)
+    result, state = _start(case, run, path, resume)
+    result.attributes |= {"method": options.method, "seed": options.seed, "dtype": "float64", "device": place}
+    screen.say(f"{case.name}: {options.formulation}, {options.network}, {options.method} on {place}")
+    Training(case, options, result, path, out).run(place, state)
+
+
+def train_options(case: Case) -> Any:
+    """The validated `[train]` table of a case."""
+    from .cases import train_model
+
+    return train_model(case.train, case.equation.kind).model_validate(case.train)
+
+
+def _toml(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _device(device: Device) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if device is Device.cuda and not available:
+        raise BadInput("--device cuda: no CUDA device is available here; use --device cpu")
+    return "cuda" if device is not Device.cpu and available else "cpu"
+
+
+def checkpoint_path(path: Path) -> Path:
+    """Where the state for `--resume` lies: beside the result."""
+    return path.with_name(f"{path.stem}.checkpoint.h5")
+
+
+def _start(case: Case, run: str, path: Path, resume: bool) -> tuple[Result, Mapping[str, Any] | None]:
+    """A fresh result, or the one at `path` with the state of its checkpoint."""
+    if not resume:
+        result = Result.empty(case, "train", run, {}, case.knudsen.all)
+        result.attributes |= {**provenance(), "wall_seconds": 0.0}
+        return result, None
+    with open_hdf5(checkpoint_path(path)) as file:
+        if file.attrs.get("problem_sha256") != case.problem_sha256 or file.attrs.get("train") != _train_key(case):
+            raise BadInput(
+                f"{checkpoint_path(path)}: a checkpoint of another case or of other [train] options; run without --resume"
+            )
+        state = read_tree(file["state"])
+    result = Result.read(path)
+    result.case = case
+    return result, state
+
+
+def _train_key(case: Case) -> str:
+    """What must not change between a checkpoint and its continuation: everything but the budget."""
+    return repr(sorted((k, v) for k, v in case.train.items() if k not in ("time_limit",)))
+
+
+class Training:
+    """One run: the engine's stream to the screen, to the checkpoint and to the result file."""
+
+    def __init__(self, case: Case, options: Any, result: Result, path: Path, out: Path) -> None:
+        self.case, self.options, self.result, self.path = case, options, result, path
+        self.start = time.perf_counter() - float(result.attributes.get("wall_seconds", 0.0))
+        self.begin = self.saved = self.predicted = time.perf_counter()
+        self.state: Mapping[str, Any] | None = None
+        self.error: float | None = None
+        self.reference = self._reference(out / case.name / "reference.h5")
+
+    def _reference(self, path: Path) -> Result | None:
+        """The reference of the same problem, for the live error and for the grid."""
+        if not path.exists():
+            return None
+        try:
+            found = Result.read(path)
+        except BadInput:
+            return None
+        return found if found.case.problem_sha256 == self.case.problem_sha256 and "rho" in found.fields else None
+
+    def run(self, device: str, state: Mapping[str, Any] | None) -> None:
+        from apnn.train import train as train_network
+
+        status, message = Status.DONE, ""
+        last: Snapshot | None = None
+        try:
+            with screen.board(f"{self.case.name} {self.options.method}") as board:
+                for snapshot in train_network(self.case, self.options, device=device, resume=state):
+                    last = snapshot
+                    self.take(snapshot)
+                    share, eta = self._share(snapshot.progress)
+                    board.update(share, self._numbers(snapshot), eta)
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        except NumericalError as error:
+            status, message = Status.DIVERGED, str(error)
+        self.close(status, message, last)
+
+    def _share(self, progress: float) -> tuple[float, str]:
+        elapsed = time.perf_counter() - self.begin
+        limit = self.options.time_limit
+        share = max(progress, min(1.0, elapsed / limit)) if limit else progress
+        return share, screen.duration(elapsed * (1 - share) / share) if share > 0 else "-"
+
+    def _numbers(self, snapshot: Snapshot) -> dict[str, str]:
+        numbers = {"step": str(snapshot.step)}
+        if self.error is not None:
+            numbers["error rho"] = screen.number(self.error)
+        return numbers | {key: screen.number(value) for key, value in snapshot.scalars.items()}
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Log one snapshot; write a checkpoint and look at the error now and then."""
+        if snapshot.scalars:
+            history = self.result.history
+            row = {"iteration": float(snapshot.step), "seconds": time.perf_counter() - self.start, **snapshot.scalars}
+            rows = len(history.get("iteration", []))
+            for key in {*row, *history}:
+                history.setdefault(key, [float("nan")] * rows).append(row.get(key, float("nan")))
+        if snapshot.state is not None:
+            self.state = snapshot.state
+            now = time.perf_counter()
+            if now - self.saved > CHECKPOINT_SECONDS:
+                self.save()
+                self.saved = now
+            if self.reference is not None and screen.notes.is_terminal and now - self.predicted > PREDICT_SECONDS:
+                self.error = self._live_error()
+                self.predicted = time.perf_counter()
+
+    def _live_error(self) -> float:
+        """Largest relative L2 error of rho over the reference's Knudsen numbers, at the output times."""
+        assert self.reference is not None
+        axes = self.reference.coordinates
+        fields = self.predict(list(axes["eps"]), axes["t"], axes["x"])
+        pairs = zip(fields["rho"], self.reference.fields["rho"], strict=True)
+        return max(relative_l2(ours, theirs) for ours, theirs in pairs)
+
+    def predict(self, eps: list[float], times: Any, x: Any) -> dict[str, Any]:
+        from apnn.train import predict
+
+        found: dict[str, Any] = predict(self.case, self.options, self.state, eps, times, x)
+        return found
+
+    def save(self) -> None:
+        """Checkpoint first, then the result without fields: each is replaced whole."""
+        attributes = {"problem_sha256": self.case.problem_sha256, "train": _train_key(self.case)}
+
+        def fill(file: Any) -> None:
+            file.attrs.update(attributes)
+            write_tree(file.create_group("state"), self.state or {})
+
+        atomic_hdf5(checkpoint_path(self.path), fill)
+        self.result.attributes["wall_seconds"] = time.perf_counter() - self.start
+        self.result.write(self.path)
+
+    def close(self, status: Status, message: str, last: Snapshot | None) -> None:
+        """Evaluate the network on the reference's grid, write everything, print the closing table."""
+        result = self.result
+        result.status, result.message = status, message
+        if self.state is None:
+            raise NumericalError(message) if message else KeyboardInterrupt
+        x = self.reference.coordinates["x"] if self.reference else default_grid(self.case)
+        result.coordinates["x"] = np.asarray(x)
+        eps = list(result.coordinates["eps"])
+        result.fields = self.predict(eps, result.coordinates["t"], x)
+        result.network = {"theta": np.asarray(self.state["theta"]), "steps": last.step if last else 0}
+        self.save()
+        rows = []
+        if self.reference is not None:
+            theirs = list(self.reference.coordinates["eps"])
+            for i, value in enumerate(eps):
+                if value in theirs:
+                    row = [f"{value:g}", "seen" if value in self.case.knudsen.evaluate else "unseen"]
+                    for field in result.fields:
+                        if field in self.reference.fields:
+                            ref = self.reference.fields[field][theirs.index(value)]
+                            row.append(screen.number(relative_l2(result.fields[field][i], ref)))
+                    rows.append(row)
+            shared = [field for field in result.fields if field in self.reference.fields]
+            screen.table(f"{self.case.name}: {result.run}, relative L2 error", ["eps", "", *shared], rows)
+        else:
+            screen.say(f"no reference of this problem yet: run `kinetic reference` for {self.case.name} to see errors")
+        seconds = result.attributes["wall_seconds"]
+        screen.say(f"{status}: {last.step if last else 0} steps in {screen.duration(seconds)}")
+        screen.answer(str(self.path))
+        if status is Status.DIVERGED:
+            raise NumericalError(f"{message}; the last good state is in {self.path}")
+        if status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+
+
+def default_grid(case: Case, cells: int = 200) -> Any:
+    """Cell centres of a uniform grid on the case's domain."""
+    low, high = case.domain.x
+    return low + (high - low) * (np.arange(cells) + 0.5) / cells
