@@ -29,7 +29,7 @@ def _pyplot() -> Any:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    plt.rcParams.update(STYLE)
+    plt.rcParams.update(STYLE)  # type: ignore[arg-type]
     return plt
 
 
@@ -105,10 +105,10 @@ def errors_over_eps(reference: Result, results: list[Result]) -> Any:
                 error = relative_l2(result.fields["rho"][match[0]], reference.fields["rho"][i])
                 points.append((eps, error, eps in result.case.knudsen.evaluate))
         if points:
-            eps, error, seen = (np.array(column) for column in zip(*points, strict=True))
-            axis.loglog(eps, error, "-", color=colour, lw=1, label=result.run)
-            axis.loglog(eps[seen], error[seen], "o", color=colour, ms=5)
-            axis.loglog(eps[~seen], error[~seen], "o", color=colour, ms=5, mfc="white")
+            numbers, errors, seen = (np.array(column) for column in zip(*points, strict=True))
+            axis.loglog(numbers, errors, "-", color=colour, lw=1, label=result.run)
+            axis.loglog(numbers[seen], errors[seen], "o", color=colour, ms=5)
+            axis.loglog(numbers[~seen], errors[~seen], "o", color=colour, ms=5, mfc="white")
     if "rho" in reference.uncertainty:
         band = reference.uncertainty["rho"].max(axis=1)
         axis.fill_between(

@@ -1,7 +1,7 @@
 """`kinetic predict RESULT`: evaluate a trained network at any Knudsen number, time and grid."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -56,7 +56,9 @@ def predict(
     result = Result(case, "train", f"{trained.run}-predict", coordinates, {}, status=Status.DONE)
     result.fields = evaluate(case, train_options(case), trained.network, eps, np.array(t), x)
     result.network = trained.network
-    kept = {key: trained.attributes[key] for key in ("method", "seed", "dtype", "device") if key in trained.attributes}
+    kept: dict[str, Any] = {
+        key: trained.attributes[key] for key in ("method", "seed", "dtype", "device") if key in trained.attributes
+    }
     result.attributes |= {**kept, **provenance(), "wall_seconds": 0.0}
     result.write(out)
     screen.answer(str(out))

@@ -41,7 +41,7 @@ def case_schema() -> dict[str, Any]:
             "train": of(train_model({}, kind), f"train_{kind}"),
         }
         branches.append({"properties": tables})
-    shared = {key: {} for key in ("equation", "initial", "boundary", "velocity", "reference", "train")}
+    shared: dict[str, Any] = {key: {} for key in ("equation", "initial", "boundary", "velocity", "reference", "train")}
     for name, field in Case.model_fields.items():
         if name in ("schema_version", "title", "references", "constants", "verify"):
             shared[field.alias or name] = {"description": name}

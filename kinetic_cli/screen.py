@@ -98,7 +98,7 @@ class Board:
         if self.live is None:
             return
         width = max(10, min(40, notes.width - 40))
-        done = int(round(share * width))
+        done = round(share * width)
         head = f"{self.title}  [{'=' * done}{' ' * (width - done)}] {share:4.0%}  eta {eta}"
         grid = Table.grid(padding=(0, 2))
         per_row = max(1, notes.width // 30)

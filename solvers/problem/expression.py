@@ -123,9 +123,9 @@ class _Checker:
             raise ExpressionError(f"nested deeper than {MAX_DEPTH} levels")
         match node:
             case ast.Constant(value=bool()):
-                raise ExpressionError(f"'{node.value}' is not a number")
-            case ast.Constant(value=int() | float()):
-                return _number(self._float(node.value))
+                raise ExpressionError(f"'{node.value!r}' is not a number")
+            case ast.Constant(value=int() | float() as value):
+                return _number(self._float(value))
             case ast.Name():
                 return self._name(node.id)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):

@@ -161,20 +161,14 @@ class Result:
                 coordinates = {axis: file[axis][...] for axis in AXES if axis in file}
                 reserved = {*coordinates, "limit", "uncertainty", "history", "network", "errors"}
                 fields = {name: file[name][...] for name in file if name not in reserved}
-                groups = {
-                    g: {n: d[...] for n, d in file[g].items()} if g in file else {} for g in ("limit", "uncertainty")
-                }
-                history = (
-                    {n.replace(".", "/"): list(d[...]) for n, d in file["history"].items()} if "history" in file else {}
-                )
+                limit, uncertainty = _arrays(file, "limit"), _arrays(file, "uncertainty")
+                history = {name.replace(".", "/"): list(column) for name, column in _arrays(file, "history").items()}
                 network = read_tree(file["network"]) if "network" in file else {}
                 status = Status(attributes["status"])
             except (KeyError, ValueError, OSError, TypeError, AttributeError) as error:
                 raise BadInput(f"{path}: damaged or incomplete result: {error}") from None
-        result = cls(
-            case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, **groups, history=history
-        )
-        result.network, result.attributes, result.status = network, attributes, status
+        result = cls(case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, limit, uncertainty)
+        result.history, result.network, result.attributes, result.status = history, network, attributes, status
         result.message = str(attributes.get("message", ""))
         if not {"eps", "t"} <= coordinates.keys():
             raise BadInput(f"{path}: the coordinates eps and t are missing")
@@ -192,6 +186,10 @@ def _dataset(group: h5py.Group, name: str, values: Array, long_name: str, units:
     data.attrs["long_name"] = long_name
     data.attrs["units"] = units
     return data
+
+
+def _arrays(file: h5py.File, group: str) -> dict[str, Array]:
+    return {name: data[...] for name, data in file[group].items()} if group in file else {}
 
 
 def _attach(file: h5py.File, data: h5py.Dataset, axes: tuple[str, ...]) -> None:

@@ -30,6 +30,12 @@ class VelocityTable(BaseModel):
         """Polynomial degree that the rule integrates exactly."""
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Smallest and largest velocity."""
+        v, _ = self.nodes_and_weights()
+        return float(v[0]), float(v[-1])
+
+    @property
     def average(self) -> bool:
         """True if the weights sum to one (transport: <h> is an average), False for the plain integral."""
         return False

@@ -90,7 +90,7 @@ class Equation(EquationTable):
 
     def problems(self, case: "Case") -> Iterator[tuple[tuple[str, ...], str]]:
         x = case.sample_x()
-        low, high = case.velocity.range
+        low, high = case.velocity.interval
         for eps in case.knudsen.evaluate:
             state = {name: getattr(case.initial, name)(x=x, eps=eps) for name in ("rho", "u", "T")}
             bad = [name for name, value in state.items() if not np.isfinite(value).all()]

@@ -92,7 +92,7 @@ def test_all_mistakes_at_once_with_their_lines():
     ],
 )
 def test_mistake_is_named(override, message):
-    with pytest.raises(BadInput, match="sod.toml") as caught:
+    with pytest.raises(BadInput, match=r"sod\.toml") as caught:
         read_case(SOD, overrides=[override])
     assert message in str(caught.value)
 
@@ -121,7 +121,7 @@ def test_bad_files(tmp_path, content, message):
 
 
 def test_missing_file_names_the_nearest():
-    with pytest.raises(BadInput, match="did you mean 'sod.toml'"):
+    with pytest.raises(BadInput, match=r"did you mean 'sod\.toml'"):
         read_case(SOD.with_name("sodd.toml"))
     with pytest.raises(BadInput, match="folder"):
         read_case(SOD.parent)
