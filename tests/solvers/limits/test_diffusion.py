@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from solvers.limits.diffusion import Limit, chandrasekhar_h, half_space_value
 from solvers.problem.read import read_case
 
