@@ -119,7 +119,7 @@ def fill_ghosts(f, kinds, states, v, w):
                         for k in range(n):
                             flux = sign * v[k] * w[k]
                             if flux > 0.0:
-                                into += flux * np.exp(-v[k] ** 2 / (2.0 * T)) / np.sqrt(2.0 * np.pi * T)
+                                into += flux * np.exp(-(v[k] ** 2) / (2.0 * T)) / np.sqrt(2.0 * np.pi * T)
                             else:
                                 out -= flux * f[0, edge, k]
                         rho, u = out / into, 0.0
@@ -295,7 +295,9 @@ class Scheme(AbstractScheme):
             fields = macroscopic(f[:, inner], v, w)
             if options.distribution:
                 fields["f"] = f[0, inner].copy()
-            yield Snapshot(t / case.domain.t_end, step, eps, t, fields, scalars, {"f": f[:, inner].copy(), "t": t, "step": step})
+            yield Snapshot(
+                t / case.domain.t_end, step, eps, t, fields, scalars, {"f": f[:, inner].copy(), "t": t, "step": step}
+            )
 
 
 def initial_distribution(case: Case, x: Array, eps: float, components: int, v: Array, w: Array) -> Array:
@@ -304,7 +306,9 @@ def initial_distribution(case: Case, x: Array, eps: float, components: int, v: A
     f = np.empty((components, x.size, v.size))
     for i in range(x.size):
         if not equilibrium(rho[i], u[i], T[i], v, w, f[0, i]):
-            raise BadInput(f"velocity: the nodes cannot hold the state u = {u[i]:.4g}, T = {T[i]:.4g} at x = {x[i]:.4g}")
+            raise BadInput(
+                f"velocity: the nodes cannot hold the state u = {u[i]:.4g}, T = {T[i]:.4g} at x = {x[i]:.4g}"
+            )
     if components == 2:
         f[1] = 2.0 * T[:, None] * f[0]
     return f

@@ -1,0 +1,221 @@
+r"""Compressible Euler equations, the limit of BGK and ES-BGK as eps -> 0.
+
+$$ \partial_t\begin{pmatrix}\rho\\ \rho u\\ E\end{pmatrix} + \partial_x\begin{pmatrix}\rho u\\ \rho u^2+p\\ u(E+p)\end{pmatrix} = 0,
+   \qquad p = \rho T, \quad E = \frac{p}{\gamma-1} + \tfrac12\rho u^2 . $$
+
+Data that jump between two constant states are solved exactly (`riemann`).  All others go through fifth-order WENO finite
+differences with a global Lax-Friedrichs splitting of the characteristic variables and SSP-RK3 on a grid REFINEMENT times
+finer, then a cubic spline to the coordinates that are asked for.
+
+References: Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, chapter 4, DOI 10.1007/b79761; Jiang, Shu
+(1996), J. Comput. Phys. 126, 202, DOI 10.1006/jcph.1996.0130.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
+
+from solvers.problem.case import Case
+from solvers.problem.scheme import Array
+from solvers.problem.scheme import Limit as AbstractLimit
+from solvers.problem.status import NumericalError
+
+REFINEMENT = 4
+MIN_CELLS = 1600
+CFL = 0.5
+
+
+class State(NamedTuple):
+    """Density, velocity, temperature (dimensionless)."""
+
+    rho: float
+    u: float
+    T: float
+
+
+def riemann(left: State, right: State, gamma: float, xi: Array) -> tuple[Array, Array, Array]:
+    """Exact solution (rho, u, T) of the Riemann problem at xi = x/t, shapes (x,); Toro (2009), section 4.
+
+    A vacuum between the states is answered with rho = 0 and T = 0 there.
+    """
+    pressures = [s.rho * s.T for s in (left, right)]
+    sounds = [np.sqrt(gamma * s.T) for s in (left, right)]
+    if 2.0 * (sounds[0] + sounds[1]) / (gamma - 1.0) <= right.u - left.u:
+        return _vacuum(left, right, gamma, xi)
+
+    def jump(p: float, k: int) -> float:
+        state, pk, ck = (left, right)[k], pressures[k], sounds[k]
+        if p > pk:  # shock, (4.6)
+            return float(
+                (p - pk) * np.sqrt(2.0 / ((gamma + 1.0) * state.rho) / (p + (gamma - 1.0) / (gamma + 1.0) * pk))
+            )
+        return float(2.0 * ck / (gamma - 1.0) * ((p / pk) ** ((gamma - 1.0) / (2.0 * gamma)) - 1.0))
+
+    def mismatch(p: float) -> float:
+        return jump(p, 0) + jump(p, 1) + right.u - left.u
+
+    high = max(pressures)
+    while mismatch(high) < 0.0:
+        high *= 2.0
+    p = brentq(mismatch, 1e-14 * min(pressures), high, xtol=1e-300, rtol=1e-14)
+    u = 0.5 * (left.u + right.u + jump(p, 1) - jump(p, 0))
+    rho_out, u_out, T_out = (np.empty_like(xi) for _ in range(3))
+    for k, sign in ((0, 1.0), (1, -1.0)):
+        # the right half is the left half seen in a mirror
+        state, pk, ck = (left, right)[k], pressures[k], sounds[k]
+        side = sign * (xi - u) <= 0.0 if k == 0 else xi > u
+        s, own, star = sign * xi, sign * state.u, sign * u
+        if p > pk:
+            q = p / pk
+            mu = (gamma - 1.0) / (gamma + 1.0)
+            rho_star = state.rho * (q + mu) / (mu * q + 1.0)
+            speed = own - ck * np.sqrt((gamma + 1.0) / (2.0 * gamma) * q + (gamma - 1.0) / (2.0 * gamma))
+            before = s < speed
+            rho = np.where(before, state.rho, rho_star)
+            velocity = np.where(before, own, star)
+            pressure = np.where(before, pk, p)
+        else:
+            rho_star = state.rho * (p / pk) ** (1.0 / gamma)
+            head, tail = own - ck, star - np.sqrt(gamma * p / rho_star)
+            inside = 2.0 / (gamma + 1.0) + (gamma - 1.0) / ((gamma + 1.0) * ck) * (own - np.clip(s, head, tail))
+            fan = (s >= head) & (s <= tail)
+            rho = np.where(fan, state.rho * inside ** (2.0 / (gamma - 1.0)), np.where(s < head, state.rho, rho_star))
+            speed = 2.0 / (gamma + 1.0) * (ck + 0.5 * (gamma - 1.0) * own + s)
+            velocity = np.where(fan, speed, np.where(s < head, own, star))
+            pressure = np.where(fan, pk * inside ** (2.0 * gamma / (gamma - 1.0)), np.where(s < head, pk, p))
+        for out, value in ((rho_out, rho), (u_out, sign * velocity), (T_out, pressure / rho)):
+            out[side] = value[side]
+    return rho_out, u_out, T_out
+
+
+def _vacuum(left: State, right: State, gamma: float, xi: Array) -> tuple[Array, Array, Array]:
+    """Two rarefactions with vacuum between them; Toro (2009), section 4.6.3."""
+    out = np.zeros((3, xi.size))
+    out[1] = xi
+    for state, sign in ((left, 1.0), (right, -1.0)):
+        c = np.sqrt(gamma * state.T)
+        s, own = sign * xi, sign * state.u
+        head, tail = own - c, own + 2.0 * c / (gamma - 1.0)
+        fan = (s > head) & (s < tail)
+        inside = 2.0 / (gamma + 1.0) + (gamma - 1.0) / ((gamma + 1.0) * c) * (own - np.clip(s, head, tail))
+        rho = np.where(fan, state.rho * inside ** (2.0 / (gamma - 1.0)), state.rho)
+        u = np.where(fan, 2.0 / (gamma + 1.0) * (c + 0.5 * (gamma - 1.0) * own + s), own)
+        T = np.where(fan, state.T * inside**2, state.T)
+        here = s < tail
+        for row, value in zip(out, (rho, sign * u, T), strict=True):
+            row[here] = value[here]
+    return out[0], out[1], out[2]
+
+
+def jump_of(case: Case) -> tuple[float, State, State] | None:
+    """(position, left, right) if the initial data are two constant states, else None."""
+    x = case.sample_x(2001)
+    data = np.array([getattr(case.initial, name)(x=x, eps=1.0) for name in ("rho", "u", "T")])
+    left, right = (State(*(float(value) for value in data[:, k])) for k in (0, -1))
+    is_left, is_right = ((data == data[:, [k]]).all(axis=0) for k in (0, -1))
+    first_right = int(np.argmax(is_right))
+    if left == right or not (is_right[first_right:].all() and is_left[: first_right - 1].all()):
+        return None
+    if not is_left[first_right - 1]:  # a sample exactly on the jump
+        return float(x[first_right - 1]), left, right
+    return 0.5 * float(x[first_right] + x[first_right - 1]), left, right
+
+
+def _faces(stencil: list[Array]) -> Array:
+    """WENO5 value at a face from five upwind arrays."""
+    a, b, c, d, e = stencil
+    p = (2 * a - 7 * b + 11 * c) / 6, (-b + 5 * c + 2 * d) / 6, (2 * c + 5 * d - e) / 6
+    s = (
+        13 / 12 * (a - 2 * b + c) ** 2 + (a - 4 * b + 3 * c) ** 2 / 4,
+        13 / 12 * (b - 2 * c + d) ** 2 + (b - d) ** 2 / 4,
+        13 / 12 * (c - 2 * d + e) ** 2 + (3 * c - 4 * d + e) ** 2 / 4,
+    )
+    weights = [share / (1e-6 + indicator) ** 2 for share, indicator in zip((0.1, 0.6, 0.3), s, strict=True)]
+    value: Array = sum(w * q for w, q in zip(weights, p, strict=True)) / sum(weights)
+    return value
+
+
+def _rate(U: Array, gamma: float, dx: float, periodic: bool) -> Array:
+    """-d_x F(U) by characteristic WENO5 with a Lax-Friedrichs splitting; U (3, x)."""
+    U = np.pad(U, ((0, 0), (3, 3)), mode="wrap" if periodic else "edge")
+    rho, u = U[0], U[1] / U[0]
+    p = (gamma - 1.0) * (U[2] - 0.5 * rho * u**2)
+    F = np.array([U[1], U[1] * u + p, u * (U[2] + p)])
+    speed = float((np.abs(u) + np.sqrt(gamma * p / rho)).max())
+    n = U.shape[1] - 5
+    # eigenvectors at the face state (arithmetic mean), rows of L and columns of R
+    mean = 0.5 * (U[:, 2:-3] + U[:, 3:-2])
+    um = mean[1] / mean[0]
+    pm = (gamma - 1.0) * (mean[2] - 0.5 * mean[0] * um**2)
+    c = np.sqrt(gamma * pm / mean[0])
+    H = (mean[2] + pm) / mean[0]
+    b2 = (gamma - 1.0) / c**2
+    b1 = 0.5 * b2 * um**2
+    one = np.ones(n)
+    R = np.array([[one, one, one], [um - c, um, um + c], [H - um * c, 0.5 * um**2, H + um * c]])
+    L = 0.5 * np.array(
+        [
+            [b1 + um / c, -b2 * um - 1 / c, b2],
+            [2 - 2 * b1, 2 * b2 * um, -2 * b2],
+            [b1 - um / c, -b2 * um + 1 / c, b2],
+        ]
+    )
+    flux = np.zeros((3, n))
+    for sign, order in ((1.0, (0, 1, 2, 3, 4)), (-1.0, (5, 4, 3, 2, 1))):
+        split = 0.5 * (F + sign * speed * U)
+        windows = [np.einsum("ijk,jk->ik", L, split[:, k : k + n]) for k in order]
+        flux += np.einsum("ijk,jk->ik", R, _faces(windows))
+    rate: Array = -(flux[:, 1:] - flux[:, :-1]) / dx
+    return rate
+
+
+def finite_differences(case: Case, cells: int, times: Array) -> tuple[Array, Array]:
+    """Centres (x,) and (rho, u, T) at `times`, shape (t, 3, x)."""
+    gamma = case.equation.gamma
+    low, high = case.domain.x
+    dx = (high - low) / cells
+    x = low + dx * (np.arange(cells) + 0.5)
+    rho, u, T = (getattr(case.initial, name)(x=x, eps=min(case.knudsen.all)) for name in ("rho", "u", "T"))
+    U = np.array([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
+    periodic = case.boundary.left.kind == "periodic"
+    found, t = [], 0.0
+    for end in times:
+        while t < end:
+            speed = np.abs(U[1] / U[0]) + np.sqrt(gamma * (gamma - 1.0) * (U[2] / U[0] - 0.5 * (U[1] / U[0]) ** 2))
+            dt = min(CFL * dx / float(speed.max()), end - t)
+            first = U + dt * _rate(U, gamma, dx, periodic)
+            second = 0.75 * U + 0.25 * (first + dt * _rate(first, gamma, dx, periodic))
+            U = U / 3.0 + 2.0 / 3.0 * (second + dt * _rate(second, gamma, dx, periodic))
+            t = end if end - t <= dt else t + dt
+            if not (np.isfinite(U).all() and U[0].min() > 0.0):
+                raise NumericalError(f"Euler limit: the density is not positive and finite at t = {t:.4g}")
+        velocity = U[1] / U[0]
+        found.append([U[0], velocity, (gamma - 1.0) * (U[2] / U[0] - 0.5 * velocity**2)])
+    return x, np.array(found)
+
+
+class Limit(AbstractLimit):
+    """Euler equations with the equation's gamma; exact for a jump between constant states."""
+
+    equations = ("bgk", "esbgk")
+
+    def solve(self, case: Case, coordinates: Mapping[str, Array], times: Array) -> dict[str, Array]:
+        x = coordinates["x"]
+        jump = jump_of(case)
+        if jump is not None and case.boundary.left.kind != "periodic":
+            at, left, right = jump
+            solution = np.array([riemann(left, right, case.equation.gamma, (x - at) / t) for t in times])
+        else:
+            fine, values = finite_differences(case, max(REFINEMENT * len(x), MIN_CELLS), times)
+            if case.boundary.left.kind == "periodic":
+                length = case.domain.x[1] - case.domain.x[0]
+                fine = np.append(fine, fine[0] + length)
+                values = np.concatenate([values, values[..., :1]], axis=-1)
+                wrapped = np.where(x < fine[0], x + length, x)
+                solution = CubicSpline(fine, values, axis=-1, bc_type="periodic")(wrapped)
+            else:
+                solution = CubicSpline(fine, values, axis=-1)(np.clip(x, fine[0], fine[-1]))
+        return {name: np.ascontiguousarray(solution[:, k]) for k, name in enumerate(("rho", "u", "T"))}
