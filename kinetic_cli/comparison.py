@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import h5py
 import numpy as np
 import typer
-from scipy.interpolate import CubicSpline
 
 from solvers.problem.result import Result
 from solvers.problem.status import BadInput
@@ -197,6 +196,8 @@ def error_rows(path: Path, result: Result, reference: Result) -> tuple[list[dict
 
 def on_grid(value: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
     """`value` (t, x[, y]) on the reference's grid: as it is, or by a cubic spline in each direction."""
+    from scipy.interpolate import CubicSpline
+
     for axis, name in ((1, "x"), (2, "y")):
         if name in theirs and not (len(ours[name]) == len(theirs[name]) and np.allclose(ours[name], theirs[name])):
             value = CubicSpline(ours[name], value, axis=axis)(theirs[name])

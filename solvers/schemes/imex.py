@@ -62,7 +62,7 @@ def equilibrium(rho, u, T, v, w, out):
     n = v.size
     a0, a1, a2 = np.log(rho / np.sqrt(2.0 * np.pi * T)), 0.0, -0.5 / T
     best = 1e300
-    for step in range(NEWTON_STEPS):
+    for _ in range(NEWTON_STEPS):
         s0 = s1 = s2 = s3 = s4 = 0.0
         for k in range(n):
             c = v[k] - u

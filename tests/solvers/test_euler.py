@@ -40,7 +40,7 @@ def test_two_shocks_of_the_esbgk_data():
 def test_exact_solution_conserves_and_mirrors(gamma, states):
     left, right = states
     xi = np.linspace(-12.0, 12.0, 400_001)
-    rho, u, T = riemann(left, right, gamma, xi)
+    rho, u, _T = riemann(left, right, gamma, xi)
     for k, flux in enumerate((lambda s: s.rho * s.u, lambda s: s.rho * s.u**2 + s.rho * s.T)):
         density = (rho, rho * u)[k]
         total = np.trapezoid(density, xi)
