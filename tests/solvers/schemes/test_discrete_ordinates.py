@@ -1,0 +1,97 @@
+"""Implicit discrete ordinates against the spectral scheme, the diffusion and Milne limits, and its own claims."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from solvers.limits.diffusion import Limit
+from solvers.problem.read import read_case
+from solvers.schemes import fourier_legendre
+from solvers.schemes._first_collision import Uncollided
+from solvers.schemes.discrete_ordinates import Options, Scheme
+
+CASES = Path(__file__).parents[3] / "cases"
+
+
+def solve(name, eps, *overrides, **options):
+    case = read_case(CASES / f"{name}.toml", overrides=["velocity.nodes=16", *overrides])
+    scheme, options = Scheme(), Options(**options)
+    snapshots = list(scheme.march(case, eps, options))
+    return case, scheme.coordinates(case, options), snapshots[-1], snapshots
+
+
+# without tiny eps in the case the mesh has no cells of 1e-9, whose 1/h would lift round-off to 1e-9
+MILD = ("knudsen.evaluate=[1.0, 0.1, 0.01]", "knudsen.unseen=[]")
+
+
+def periodic_error(eps, cells, steps):
+    case, _, last, _ = solve("transport_periodic", eps, cells=cells, steps=steps)
+    exact = list(fourier_legendre.Scheme().march(case, eps, fourier_legendre.Options(cells=cells)))[-1]
+    assert last.scalars["drift_mass"] < 1e-14
+    return np.linalg.norm(last.fields["rho"] - exact.fields["rho"]) / np.linalg.norm(exact.fields["rho"])
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-2, 1e-8])
+def test_order_mass_and_independence_of_eps(eps):
+    coarse, fine = periodic_error(eps, 16, 8), periodic_error(eps, 32, 16)
+    assert fine < 1e-4
+    assert np.log2(coarse / fine) > 2.4
+
+
+def test_steps_and_unknowns_do_not_depend_on_eps():
+    counts = [len(solve("transport_inflow", eps, cells=8, steps=4)[3]) for eps in (1e-2, 1e-5, 1e-8)]
+    assert len(set(counts)) == 1
+
+
+def test_inflow_reaches_the_heat_solution():
+    case, grid, last, _ = solve("transport_inflow", 1e-8)
+    limit = Limit().solve(case, grid, np.array([last.t]))
+    np.testing.assert_allclose(last.fields["rho"], limit["rho"][0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("F", "outer", "wall"), [("v", 0.710446, 1 / np.sqrt(3)), ("5*sin(v)", 3.188932, 2.630)])
+def test_boundary_layer_and_wall_value(F, outer, wall):
+    eps = 1e-6
+    case, grid, last, _ = solve("transport_inflow", eps, f'boundary.left.f="{F}"', "knudsen.unseen=[]", cells=24)
+    x, rho = grid["x"], last.fields["rho"]
+    limit = Limit().solve(case, grid, np.array([last.t]))["rho"][0]
+    outside = x > 50 * eps
+    np.testing.assert_allclose(rho[outside], limit[outside], rtol=0, atol=1e-3 * outer)
+    assert rho[0] == pytest.approx(wall, rel=2e-2)  # first cell centre, half a cell from the wall
+
+
+def test_constant_state_is_kept():
+    _, _, last, _ = solve("transport_inflow", 1e-2, "initial.f='1'", "boundary.right.f='1'", *MILD, cells=8, steps=4)
+    np.testing.assert_allclose(last.fields["rho"], 1.0, rtol=0, atol=1e-11)
+
+
+def test_mirror_symmetry():
+    swap = ("boundary.left.f='0'", "boundary.right.f='1'")
+    a, b = (solve("transport_inflow", 0.1, *o, *MILD, cells=8, steps=4)[2] for o in ((), swap))
+    np.testing.assert_allclose(a.fields["rho"], b.fields["rho"][::-1], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(a.fields["J"], -b.fields["J"][::-1], rtol=0, atol=1e-9)
+
+
+def test_specular_ends_equal_the_even_continuation():
+    ends = [f"boundary.{side}={{kind='specular'}}" for side in ("left", "right")]
+    _, _, box, _ = solve("transport_periodic", 0.1, *ends, "domain.x=[0.0, 0.5]", cells=12, steps=8)
+    _, _, ring, _ = solve("transport_periodic", 0.1, cells=24, steps=8)
+    np.testing.assert_allclose(box.fields["rho"], ring.fields["rho"][:12], rtol=0, atol=1e-9)
+
+
+def test_uncollided_moments():
+    # sigma = 0, F = 1: <f_u> = (1 - eps x/t)/2, <v f_u>/eps = (1 - (eps x/t)^2)/(4 eps)
+    ray = Uncollided(lambda t, v: np.ones_like(v), np.zeros_like, 0.0, 1.0, 0.5)
+    x = np.array([0.1, 0.5, 0.9])
+    rho, J = ray.moments(0.3, x)
+    slowest = np.minimum(0.5 * x / 0.3, 1.0)
+    np.testing.assert_allclose(rho, 0.5 * (1 - slowest), atol=1e-12)
+    np.testing.assert_allclose(J, (1 - slowest**2) / 2.0, atol=1e-12)
+
+
+def test_resumed_march_is_the_same():
+    case, _, last, snapshots = solve("transport_inflow", 1e-2, cells=8, steps=4)
+    state = next(s.state for s in snapshots if s.state is not None)
+    again = list(Scheme().march(case, 1e-2, Options(cells=8, steps=4), resume=state))[-1]
+    np.testing.assert_array_equal(again.fields["rho"], last.fields["rho"])
