@@ -1,0 +1,288 @@
+r"""Training: one network for all Knudsen numbers of a case.
+
+Losses: $L_{k,r} = $ mean square of residual r over the points of task k; $L_k = \sum_r L_{k,r}$.
+
+1. First-order phase.  The m gradients $g_k = \nabla L_k$ come from ONE backward pass with respect to m copies of theta; a
+   method of `hrgrad` turns them into an update, a first-order optimizer follows it with a cosine-decayed step.
+2. Second-order phase.  A quasi-Newton optimizer minimises the mean of the $L_k$; a share of the points is renewed now and
+   then and the curvature is kept.
+
+Everything that a continuation needs is in `Snapshot.state`: parameters, optimizer and method state, and the step; the points
+of any step follow from the seed.  References: training.md 2 and 3.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import hrgrad
+from hrgrad.optimizer import load_optimizer
+from solvers.problem.case import Case
+from solvers.problem.status import BadInput, NumericalError, Snapshot
+
+from .options import TrainOptions, formulations, networks
+from .sampling import collocation
+
+LOG_EVERY = 10
+PREDICT_CHUNK = 20_000
+
+
+class Model:
+    """Formulation, network and points of one training; holds no parameters."""
+
+    def __init__(self, case: Case, options: TrainOptions, device: str) -> None:
+        self.case, self.options, self.device = case, options, device
+        self.formulation = formulations.load(options.formulation)(case, options.velocities, device)
+        make = networks.load(options.network)
+        self.network = make(self.formulation.inputs, self.formulation.outputs, options.width, options.depth)
+        self._batch: Any = None
+        self._refresh = -1
+
+    def batch(self, refresh: int) -> Any:
+        """The prepared points after `refresh` refreshes."""
+        if refresh != self._refresh:
+            options, domain = self.options, self.case.domain
+            points = collocation(
+                options.seed, refresh, options.tasks, options.points, self.case.knudsen.train, domain.t_end, domain.x
+            )
+            self._batch = self.formulation.prepare(*(tensor.to(self.device) for tensor in points))
+            self._refresh = refresh
+        return self._batch
+
+    def losses(self, theta: Tensor, refresh: int) -> dict[str, Tensor]:
+        """Mean squares (m,) by residual name; theta (P,) or (m, P)."""
+        batch = self.batch(refresh)
+        outputs = self.network(theta, batch.inputs)
+        rows = self.formulation.equations(self.formulation.ansatz(outputs, batch), batch)
+        return {name: row.square().flatten(1).mean(dim=1) for name, row in rows.items()}
+
+
+def train(
+    case: Case,
+    options: TrainOptions,
+    device: str = "cpu",
+    resume: Mapping[str, Any] | None = None,
+) -> Iterator[Snapshot]:
+    """Snapshots of a training; the last one has progress 1 unless the time limit ended it.
+
+    resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU.
+    Raises NumericalError naming the loss that is no longer finite; BadInput for options that do not go together.
+    """
+    begin = time.perf_counter()
+    model = Model(case, options, device)
+    generator = torch.Generator().manual_seed(options.seed)
+    theta = model.network.initial(generator).to(device)
+    phases: list[Phase] = []
+    if options.steps:
+        phases.append(FirstOrder(model))
+    if options.second_order != "none" and options.second_steps:
+        phases.append(SecondOrder(model))
+    total = sum(phase.steps for phase in phases)
+    step, current, inner = 0, 0, None
+    if resume is not None:
+        theta = _tensor(resume["theta"], device)
+        step, current = int(resume["step"]), int(resume["phase"])
+        inner = _restore(resume["inner"], device) if "inner" in resume else None
+    for number, phase in enumerate(phases):
+        if number < current:
+            continue
+        state = inner if inner is not None and number == current else phase.start(theta)
+        inner = None
+        first = step - sum(p.steps for p in phases[:number])
+        for k in range(first, phase.steps):
+            theta, state, scalars = phase.step(theta, state, k, step // options.refresh)
+            step += 1
+            stopped = scalars.pop("stop", 0.0) > 0
+            over = options.time_limit is not None and time.perf_counter() - begin > options.time_limit
+            if step % LOG_EVERY == 0 or step == total or over or stopped:
+                _check(scalars, step)
+                finished = step == total or stopped
+                saved = {"theta": theta, "step": step, "phase": number, "inner": state}
+                yield Snapshot(1.0 if finished else step / total, step, scalars=scalars, state=_plain(saved))
+                if over or stopped:
+                    return
+
+
+def _check(scalars: Mapping[str, float], step: int) -> None:
+    bad = [name for name, value in scalars.items() if name.startswith("loss") and not math.isfinite(value)]
+    if bad:
+        raise NumericalError(
+            f"{', '.join(bad)} not finite at step {step}; a smaller train.learning_rate or another seed may help"
+        )
+
+
+class Phase:
+    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars)."""
+
+    steps: int
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.options = model, model.options
+
+    def start(self, theta: Tensor) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> tuple[Tensor, Any, dict[str, float]]:
+        raise NotImplementedError
+
+
+class FirstOrder(Phase):
+    """A method of `hrgrad` combines the tasks' gradients; a first-order optimizer follows."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        options = model.options
+        self.steps = options.steps
+        self.method = hrgrad.load_method(options.method)
+        self.optimizer = load_optimizer(options.optimizer)()
+        if self.optimizer.needs != "direction":
+            raise BadInput(
+                f"train.optimizer = '{options.optimizer}' needs a {self.optimizer.needs}, not a direction: "
+                "use it as train.second_order, or choose adam or sgd here"
+            )
+        try:
+            self.method_options = self.method.Options.read(**options.method_options)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"train.method_options: {error}") from None
+        self.optimizer_options = self.optimizer.make_options()
+
+    def start(self, theta: Tensor) -> dict[str, Any]:
+        m = self.options.tasks
+        return {
+            "method": self.method.initial_state(m, self.method_options),
+            "optimizer": self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options),
+        }
+
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> tuple[Tensor, Any, dict[str, float]]:
+        m = self.options.tasks
+        generator = torch.Generator().manual_seed(self.options.seed * 7_919 + k)
+        scalars: dict[str, float] = {}
+        if self.method.needs == "losses":
+            leaf = theta.detach().requires_grad_()
+            named = self.model.losses(leaf, refresh)
+            tasks = torch.stack(list(named.values())).sum(dim=0)
+            problem = hrgrad.Problem(m=m)
+            found, memory = self.method.direction(
+                problem, tasks.detach(), state["method"], self.method_options, generator
+            )
+            (update,) = torch.autograd.grad((found.weights.to(tasks) * tasks).sum(), leaf)
+        else:
+            leaf = theta.detach().expand(m, -1).clone().requires_grad_()
+            named = self.model.losses(leaf, refresh)
+            tasks = torch.stack(list(named.values())).sum(dim=0)
+            (J,) = torch.autograd.grad(tasks.sum(), leaf)
+            problem = hrgrad.Problem(J)
+            found, memory = self.method.direction(
+                problem, tasks.detach(), state["method"], self.method_options, generator
+            )
+            update = found.update(problem)
+            off = problem.cosines[~np.eye(m, dtype=bool)]
+            scalars = {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}
+        decay = 0.5 * (1.0 + math.cos(math.pi * k / self.steps))
+        lr = self.options.learning_rate * (0.02 + 0.98 * decay)
+        theta, inner = self.optimizer.step(theta, update, state["optimizer"], self.optimizer_options, lr=lr)
+        before = tasks.detach()
+        if self.options.method == "famo":
+            with torch.no_grad():
+                after = torch.stack(list(self.model.losses(theta, refresh).values())).sum(dim=0)
+            memory = self.method.observe(before, after, memory, self.method_options)
+        return theta, {"method": memory, "optimizer": inner}, {**_scalars(named), **scalars}
+
+
+class SecondOrder(Phase):
+    """A quasi-Newton optimizer on the mean of the tasks' losses."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.steps = model.options.second_steps
+        self.optimizer = load_optimizer(model.options.second_order)()
+        if self.optimizer.needs != "closure":
+            raise BadInput(
+                f"train.second_order = '{model.options.second_order}' needs {self.optimizer.needs}: "
+                "choose ssbroyden or lbfgs here"
+            )
+        self.optimizer_options = self.optimizer.make_options()
+
+    def start(self, theta: Tensor) -> dict[str, Any]:
+        inner = self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options)
+        return {"optimizer": inner, "refresh": -1, "stalls": 0}
+
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> tuple[Tensor, Any, dict[str, float]]:
+        named: dict[str, Tensor] = {}
+
+        def closure(point: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                leaf = point.detach().requires_grad_()
+                named.update(self.model.losses(leaf, refresh))
+                loss = torch.stack(list(named.values())).sum(dim=0).mean()
+                (gradient,) = torch.autograd.grad(loss, leaf)
+            return loss.detach(), gradient
+
+        inner = state["optimizer"]
+        if state["refresh"] != refresh:
+            inner = self.optimizer.renew(inner)
+        theta, inner, info = self.optimizer.step(theta, closure, inner, self.optimizer_options)
+        stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
+        state = {"optimizer": inner, "refresh": refresh, "stalls": stalls}
+        scalars = _scalars(named) if named else {"loss": float(info["loss"])}
+        return theta, state, {**scalars, "stop": float(stalls > 2)}
+
+
+def _scalars(named: Mapping[str, Tensor]) -> dict[str, float]:
+    """Losses by name, by residual and by task."""
+    tasks = torch.stack([loss.detach() for loss in named.values()]).sum(dim=0)
+    result = {"loss": float(tasks.mean())}
+    result |= {f"loss/{name}": float(loss.detach().mean()) for name, loss in named.items()}
+    return result | {f"loss/task{k}": value for k, value in enumerate(tasks.tolist())}
+
+
+def _plain(tree: Any) -> Any:
+    """Tensors as numpy arrays (shared memory on the CPU)."""
+    return _map(tree, lambda value: value.detach().cpu().numpy() if isinstance(value, Tensor) else value)
+
+
+def _restore(tree: Any, device: str) -> Any:
+    """Arrays as tensors again."""
+    return _map(tree, lambda value: _tensor(value, device) if isinstance(value, np.ndarray) else value)
+
+
+def _tensor(value: Any, device: str) -> Tensor:
+    return torch.from_numpy(np.array(value)).to(device)
+
+
+def _map(tree: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _map(value, change) for key, value in tree.items()}
+    return change(tree)
+
+
+@torch.no_grad()
+def predict(
+    case: Case, options: TrainOptions, state: Mapping[str, Any], eps: list[float], times: Any, x: Any
+) -> dict[str, np.ndarray]:
+    """Fields of a trained network at every eps, time and place: arrays (eps, t, x).
+
+    state   anything that holds `theta` (P,): a snapshot's state, or the `network` of a result.
+    """
+    model = Model(case, options, "cpu")
+    theta = _tensor(state["theta"], "cpu")
+    if theta.numel() != model.network.size:
+        raise BadInput(
+            f"the network holds {theta.numel()} parameters, the case's [train] table says {model.network.size}"
+        )
+    axes = [torch.as_tensor(np.asarray(a, dtype=float)) for a in (eps, times, x)]
+    shape = tuple(len(axis) for axis in axes)
+    flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.formulation.fields}
+    for start in range(0, flat[0].numel(), PREDICT_CHUNK):
+        points = [grid[start : start + PREDICT_CHUNK] for grid in flat]
+        inputs = model.formulation.features(*points).unsqueeze(-3)
+        found = model.formulation.fields_of(model.network(theta, inputs), *points)
+        for name in parts:
+            parts[name].append(found[name].numpy())
+    return {name: np.concatenate(values).reshape(shape) for name, values in parts.items()}
