@@ -58,7 +58,7 @@ class Model:
         """Mean squares (m,) by residual name; theta (P,) or (m, P)."""
         batch = self.batch(refresh)
         outputs = self.network(theta, batch.inputs)
-        rows = self.formulation.equations(self.formulation.ansatz(outputs, batch), batch)
+        rows = self.formulation.residuals(self.formulation.ansatz(outputs, batch), batch)
         return {name: row.square().flatten(1).mean(dim=1) for name, row in rows.items()}
 
 

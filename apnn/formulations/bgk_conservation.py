@@ -97,10 +97,11 @@ class Formulation:
 
     def initial_state(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """rho0, u0, T0 at x; beyond a free end the end's own state goes on."""
-        if self.periodic:
-            x = self.low + torch.remainder(x - self.low, self.high - self.low)
-        else:
-            x = x.clamp(self.low, self.high)
+        x = (
+            self.low + torch.remainder(x - self.low, self.high - self.low)
+            if self.periodic
+            else x.clamp(self.low, self.high)
+        )
         one = torch.ones_like(x)
         rho, u, T = (evaluate(getattr(self.case.initial, n), x=x, eps=one) for n in ("rho", "u", "T"))
         return rho, u, T
@@ -153,7 +154,7 @@ class Formulation:
         W = batch.start.transpose(-1, -2) + torch.stack([value, by_t, by_x], dim=-3)
         return Solution(W, outputs[..., 3:] @ self.project)
 
-    def equations(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
+    def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
         """Residual rows by name, each (..., B) or (..., B, v)."""
         eps = batch.eps
         E = torch.exp(-batch.t / eps)

@@ -130,7 +130,7 @@ class Formulation:
         raw = outputs[..., 1:] * self.scale_g
         return Solution(outputs[..., 0] * self.scale_R, raw - (raw @ self.w).unsqueeze(-1))
 
-    def equations(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
+    def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
         """Residual rows by name, divided by the data's own scales: (..., B) and (..., B, v)."""
         eps, t = batch.eps, batch.t
         h = -torch.expm1(-t / eps**2)

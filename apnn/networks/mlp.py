@@ -11,6 +11,8 @@ Glorot (2010) initialisation, biases N(0, 0.3^2).  References: Glorot, Bengio (2
 (2008), Evaluating Derivatives, chapter 3, DOI 10.1137/1.9780898717761.
 """
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ class Network:
 
     def __init__(self, inputs: int, outputs: int, width: int, depth: int) -> None:
         sizes = [inputs, *[width] * depth, outputs]
-        self.layers = list(zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = list(itertools.pairwise(sizes))
         self.shapes: list[tuple[int, tuple[int, ...]]] = []
         offset = 0
         for a, b in self.layers:

@@ -1,0 +1,54 @@
+r"""The Gramian Q = J J^T and the combination w J, accurate at the price of bandwidth.
+
+A float32 product J @ J.T over P = 1e6 columns loses up to 4e-4 of a cosine, and hides every angle to pi below 0.03.
+Here J is cut into blocks of c columns (a view, no copy), one `bmm` gives the P/c small Gramians, and these are summed in
+float64:
+
+    Q_ij = sum_b [ sum_{k in block b} J_ik J_jk ]_float32,   error of a cosine about 1e-8.
+
+`accurate=True` converts the blocks to float64 before the product: full double precision for float32 gradients.
+The combination has the same cancellation when gradients nearly oppose each other; `combine(accurate=True)` works in
+float64, chunk by chunk, so that no second m x P matrix ever exists.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK = 1024
+CHUNK = 1 << 15
+
+
+def gramian(J: Tensor, accurate: bool = False) -> Tensor:
+    """Q = J J^T of shape (m, m) in float64, on the device of J."""
+    J = J.detach()
+    m, size = J.shape
+    if J.dtype == torch.float64 or size <= BLOCK:
+        J = J.to(torch.float64)
+        return J @ J.T
+    if accurate:
+        Q = torch.zeros(m, m, dtype=torch.float64, device=J.device)
+        for start in range(0, size, CHUNK):
+            part = J[:, start : start + CHUNK].to(torch.float64)
+            Q.addmm_(part, part.T)
+        return Q
+    blocks = size // BLOCK
+    body = J[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).transpose(0, 1)
+    Q = torch.bmm(body, body.transpose(1, 2)).sum(0, dtype=torch.float64)
+    if blocks * BLOCK < size:
+        tail = J[:, blocks * BLOCK :].to(torch.float64)
+        Q.addmm_(tail, tail.T)
+    return Q
+
+
+def combine(weights: Tensor, J: Tensor, accurate: bool = False) -> Tensor:
+    """sum_i w_i g_i of shape (P,), in the type of J; `accurate` sums in float64 and rounds once."""
+    J = J.detach()
+    if not accurate or J.dtype == torch.float64:
+        return weights.to(J.device, J.dtype) @ J
+    weights = weights.to(J.device, torch.float64)
+    update = torch.empty(J.shape[1], dtype=J.dtype, device=J.device)
+    for start in range(0, J.shape[1], CHUNK):
+        update[start : start + CHUNK] = weights @ J[:, start : start + CHUNK].to(torch.float64)
+    return update
