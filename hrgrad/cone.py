@@ -46,7 +46,8 @@ def _unit(A: Array, C: Array) -> Array:
     if len(A) < 2:
         return A
     twins = np.triu(A @ image.T > 1.0 - 1e-12, 1).any(0)
-    return A[~twins]
+    distinct: Array = A[~twins]
+    return distinct
 
 
 def _enumerate(C: Array) -> Array:

@@ -34,7 +34,7 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
             Q.addmm_(part, part.T)
         return Q
     blocks = size // BLOCK
-    body = J[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK)).transpose(0, 1)
+    body = J[:, : blocks * BLOCK].reshape(len(J), blocks, BLOCK).transpose(0, 1)
     Q = torch.bmm(body, body.transpose(1, 2)).sum(0, dtype=torch.float64)
     if blocks * BLOCK < size:
         tail = J[:, blocks * BLOCK :].to(torch.float64)

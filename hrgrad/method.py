@@ -71,7 +71,12 @@ def weighted(weights: Array, status: str = "ok", **diagnostics: Any) -> Directio
 
 
 def option(
-    default: Any, doc: str, *, low: float | None = None, high: float | None = None, choices: tuple[Any, ...] | None = None
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] | None = None,
 ) -> Any:
     """One documented option: its default, its meaning with the source, and what is allowed."""
     return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices})

@@ -85,7 +85,9 @@ class Problem:
                     task = i if self.rows is None else self.rows[i]
                     raise ValueError(f"the gradient of loss {task} is not finite (NaN or infinity)")
         bad = int(np.flatnonzero(~np.isfinite(Q).all(axis=1))[0])
-        raise ValueError(f"the Gramian is not finite in row {bad}: the gradient of loss {bad} is too large or not finite")
+        raise ValueError(
+            f"the Gramian is not finite in row {bad}: the gradient of loss {bad} is too large or not finite"
+        )
 
     def _compute(self) -> None:
         if self.J is None:
@@ -96,7 +98,8 @@ class Problem:
 
     def _doubtful(self) -> bool:
         """Whether single-precision blocks may have lost what matters: tiny squares, or nearly dependent gradients."""
-        assert self._norms is not None and self._cosines is not None
+        assert self._norms is not None
+        assert self._cosines is not None
         if self._norms.min() < 1e-12:
             return True
         try:

@@ -45,4 +45,6 @@ class Registry:
         try:
             return getattr(module, self.attribute)
         except AttributeError:
-            raise AttributeError(f"{module.__name__} has no attribute {self.attribute!r}: a {self.kind} needs one") from None
+            raise AttributeError(
+                f"{module.__name__} has no attribute {self.attribute!r}: a {self.kind} needs one"
+            ) from None

@@ -1,9 +1,12 @@
 """`kinetic train CASE`: one network for all Knudsen numbers of a case."""
 
+import os
+import signal
 import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,8 +21,29 @@ from .cases import CaseFile, Results, Settings, Variant, load_case
 from .metrics import relative_l2
 from .provenance import provenance
 
-CHECKPOINT_SECONDS = 20.0
+#: seconds between checkpoints; 0 writes one at every logged step
+CHECKPOINT_SECONDS = float(os.environ.get("KINETIC_CHECKPOINT_SECONDS", "20"))
 PREDICT_SECONDS = 10.0
+
+
+class Interrupt:
+    """Ctrl-C asks the run to stop after the step at hand, so that the state on disk is one state; a second one insists."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "Interrupt":
+        self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        screen.say("stopping after this step (Ctrl-C again to stop at once)")
+
+    def __exit__(self, *exception: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
 
 
 class Device(StrEnum):
@@ -139,14 +163,17 @@ class Training:
         status, message = Status.DONE, ""
         last: Snapshot | None = None
         try:
-            with screen.board(f"{self.case.name} {self.options.method}") as board:
+            with Interrupt() as interrupt, screen.board(f"{self.case.name} {self.options.method}") as board:
                 for snapshot in train_network(self.case, self.options, device=device, resume=state):
                     last = snapshot
                     self.take(snapshot)
                     share, eta = self._share(snapshot.progress)
                     board.update(share, self._numbers(snapshot), eta)
-        except KeyboardInterrupt:
-            status = Status.INTERRUPTED
+                    if interrupt.asked:
+                        status = Status.INTERRUPTED
+                        break
+            if status is Status.DONE and last is not None and last.progress < 1.0:
+                status = Status.TIME_LIMIT
         except NumericalError as error:
             status, message = Status.DIVERGED, str(error)
         self.close(status, message, last)
@@ -174,7 +201,7 @@ class Training:
         if snapshot.state is not None:
             self.state = snapshot.state
             now = time.perf_counter()
-            if now - self.saved > CHECKPOINT_SECONDS:
+            if now - self.saved >= CHECKPOINT_SECONDS:
                 self.save()
                 self.saved = now
             if self.reference is not None and screen.notes.is_terminal and now - self.predicted > PREDICT_SECONDS:
@@ -192,6 +219,7 @@ class Training:
     def predict(self, eps: list[float], times: Any, x: Any) -> dict[str, Any]:
         from apnn.train import predict
 
+        assert self.state is not None
         found: dict[str, Any] = predict(self.case, self.options, self.state, eps, times, x)
         return found
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cone import anchor
@@ -53,7 +54,7 @@ class Options(BaseOptions):
     )
 
 
-def rotation_angles(C: Array, p: Array, turning: Array, penalty: float) -> Array:
+def rotation_angles(C: Array, p: Array, turning: NDArray[np.bool_], penalty: float) -> Array:
     """Polar angles phi (m,) of the rotated gradients about the anchor: minimiser of (16) in the box, coordinate by coordinate."""
     m = len(p)
     theta = np.arccos(np.clip(p, -1.0, 1.0))
@@ -82,7 +83,7 @@ def rotation_angles(C: Array, p: Array, turning: Array, penalty: float) -> Array
 def harmonized(C: Array, norms: Array, options: Options) -> tuple[Array, str, dict[str, float]]:
     """Weights (m,) on the gradients of positive norm, status and diagnostics; C is their cosine matrix."""
     m = len(norms)
-    turning = (np.minimum(C, C.T) < CONFLICT).any(axis=1)
+    turning: NDArray[np.bool_] = np.asarray((C < CONFLICT).any(axis=1))
     if options.literal:
         turning = np.zeros(m, dtype=bool)  # a_i . v >= 0 for every i: the text's test cannot fire
     if m == 1 or not turning.any():

@@ -44,7 +44,8 @@ def pcgrad_weights(Q: Array, orders: NDArray[np.int64]) -> Array:
         c = np.minimum(V[each, j], 0.0) / square[j]
         W[each, j] -= c
         V -= c[:, None] * Q[j]
-    return W.sum(0)
+    total: Array = W.sum(0)
+    return total
 
 
 @final

@@ -80,7 +80,9 @@ def test_order_in_space():
     fine = solve("bgk_smooth", "domain.output_times=[0.02]", eps=1.0, cells=180, nodes=32, cfl=0.4)
     errors = []
     for cells in (20, 60):
-        _, _axes, snapshots = solve("bgk_smooth", "domain.output_times=[0.02]", eps=1.0, cells=cells, nodes=32, cfl=0.05)
+        _, _axes, snapshots = solve(
+            "bgk_smooth", "domain.output_times=[0.02]", eps=1.0, cells=cells, nodes=32, cfl=0.05
+        )
         shared = fine[2][-1].fields["rho"][180 // cells // 2 :: 180 // cells]
         errors.append(np.linalg.norm(snapshots[-1].fields["rho"] - shared) / np.sqrt(cells))
     assert np.log(errors[0] / errors[1]) / np.log(3.0) > 3.5

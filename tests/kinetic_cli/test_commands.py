@@ -1,0 +1,238 @@
+"""The commands as a user calls them: outputs, exit codes, messages, kill and resume."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from solvers.problem.result import Result
+
+ROOT = Path(__file__).parents[2]
+CASES = ROOT / "cases"
+SMALL = ["--set", "knudsen.evaluate=[1e-1, 1e-3]", "--set", "knudsen.unseen=[]", "--set", "reference.cells=32"]
+SMALL += ["--set", "velocity.nodes=48"]
+QUICK = ["--set", "train.points=16", "--set", "train.tasks=4", "--set", "train.width=8", "--set", "train.velocities=16"]
+
+
+def kinetic(*words, cwd, expect=0):
+    """Run the command; stdout and stderr."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small reference and two short trainings of one case."""
+    cwd = tmp_path_factory.mktemp("results")
+    out, err = kinetic("reference", CASES / "bgk_smooth.toml", "--set", "reference.scheme=imex", *SMALL, cwd=cwd)
+    assert "results/bgk_smooth/reference.h5" in out
+    assert "scheme imex" in err
+    for method in ("ls", "hrgrad"):
+        budget = ["--steps", "20", "--set", "train.second_steps=20", "--method", method]
+        out, _ = kinetic("train", CASES / "bgk_smooth.toml", *SMALL, *QUICK, *budget, cwd=cwd)
+        assert f"results/bgk_smooth/{method}-seed0.h5" in out
+    return cwd
+
+
+def test_compare_json(folder):
+    out, _ = kinetic("compare", "--json", "--no-figures", cwd=folder)
+    found = json.loads(out)
+    rows = [
+        row for row in found["errors"] if row["run"] == "hrgrad-seed0" and row["field"] == "rho" and row["t"] is None
+    ]
+    assert {row["eps"] for row in rows} == {0.1, 0.001}
+    reference = Result.read(folder / "results/bgk_smooth/reference.h5")
+    trained = Result.read(folder / "results/bgk_smooth/hrgrad-seed0.h5")
+    i = list(reference.coordinates["eps"]).index(0.001)
+    a, b = trained.fields["rho"][i], reference.fields["rho"][i]
+    mine = next(row["relative_l2"] for row in rows if row["eps"] == 0.001)
+    assert mine == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(b), rel=1e-12)
+    assert set(found["ranks"]["mean_rank"]) == {"ls", "hrgrad"}
+    assert {"errors", "ranks", "cost"} <= set(found)
+    with h5py.File(folder / "results/bgk_smooth/hrgrad-seed0.h5") as file:
+        assert mine in file["errors/relative_l2"][...]
+
+
+def test_compare_tables_figures_and_csv(folder):
+    out, _ = kinetic("compare", cwd=folder)
+    assert "hrgrad-seed0, relative L2 error" in out
+    for name in ("profiles-rho.png", "profiles-rho.pdf", "errors.png", "history.pdf"):
+        path = folder / "results/bgk_smooth/figures" / name
+        assert f"results/bgk_smooth/figures/{name}" in out
+        assert path.stat().st_size > 5000
+    out, _ = kinetic("compare", "--csv", "--no-figures", cwd=folder)
+    assert out.splitlines()[0].startswith("case,run,method,seed,eps,seen,t,field,relative_l2")
+
+
+def test_compare_names_what_it_skips(folder, tmp_path):
+    good = folder / "results/bgk_smooth"
+    (tmp_path / "bad.h5").write_bytes((good / "reference.h5").read_bytes()[:3000])
+    out, err = kinetic("compare", good, tmp_path, "--json", "--no-figures", cwd=folder)
+    assert "bad.h5: not a readable HDF5 file" in err
+    assert json.loads(out)["errors"]
+    kinetic("compare", tmp_path, cwd=folder, expect=2)
+    _, err = kinetic("compare", "nothing", cwd=folder, expect=2)
+    assert "no such file or folder" in err
+
+
+def test_foreign_result_is_compared(folder, tmp_path):
+    """A file that another program wrote in the documented format, on its own grid."""
+    reference = Result.read(folder / "results/bgk_smooth/reference.h5")
+    path = folder / "results/bgk_smooth/foreign.h5"
+    x = np.linspace(-0.5, 0.5, 301)
+    with h5py.File(folder / "results/bgk_smooth/reference.h5") as source, h5py.File(path, "w") as file:
+        for key in ("format", "format_version", "case", "status"):
+            file.attrs[key] = source.attrs[key]
+        file.attrs["kind"], file.attrs["run"] = "train", "foreign"
+        for axis, values in (("eps", reference.coordinates["eps"]), ("t", reference.coordinates["t"]), ("x", x)):
+            file[axis] = values
+            file[axis].make_scale(axis)
+        periodic = np.concatenate([reference.coordinates["x"], [reference.coordinates["x"][0] + 1]])
+        wrapped = np.where(x < periodic[0], x + 1, x)
+        rho = reference.fields["rho"]
+        file["rho"] = [[np.interp(wrapped, periodic, np.append(row, row[0])) for row in block] for block in rho]
+    out, _ = kinetic("check", path, cwd=folder)
+    assert "a valid train result" in out
+    out, _ = kinetic("compare", folder / "results/bgk_smooth", "--json", "--no-figures", cwd=folder)
+    rows = [r for r in json.loads(out)["errors"] if r["run"] == "foreign"]
+    path.unlink()
+    assert rows
+    assert all(row["relative_l2"] < 5e-3 for row in rows)
+
+
+def test_predict_anywhere(folder):
+    trained = "results/bgk_smooth/hrgrad-seed0.h5"
+    words = ("predict", trained, "--knudsen", "5e-2,2", "--times", "0.03", "--points", "50", "--out", "fine.h5")
+    _, err = kinetic(*words, cwd=folder)
+    assert "eps = 2 lies outside the trained range" in err
+    found = Result.read(folder / "fine.h5")
+    assert found.fields["rho"].shape == (2, 1, 50)
+    assert np.isfinite(found.fields["rho"]).all()
+    for wrong in (["--knudsen", "a"], ["--knudsen", "-1"], ["--knudsen", "1", "--times", "5"]):
+        kinetic("predict", trained, *wrong, "--out", "no.h5", cwd=folder, expect=2)
+    kinetic("predict", "results/bgk_smooth/reference.h5", "--knudsen", "1", "--out", "no.h5", cwd=folder, expect=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reference", "nothing.toml"], "no such file"),
+        (["reference", "sod", "--set", "reference.scheme=imx"], "did you mean 'imex'"),
+        (["reference", "sod", "--set", "reference.cels=3"], "did you mean 'cells'"),
+        (["reference", "sod", "--set", "reference.cells=3"], "greater than or equal to 8"),
+        (["reference", "sod", "--set", "reference.scheme=fourier_legendre"], "does not solve 'bgk'"),
+        (["train", "sod", "--method", "hrgrd"], "did you mean 'hrgrad'"),
+        (["train", "sod", "--formulation", "transport_micro_macro"], "does not solve 'bgk'"),
+        (["train", "sod", "--optimizer", "ssbroyden"], "needs a closure"),
+        (["train", "sod", "--set", "train.step=3"], "did you mean 'steps'"),
+        (["train", "sod", "--device", "cuda"], "no CUDA device"),
+        (["train", "sod", "--resume"], "no such file"),
+        (["explain", "hrgrd"], "did you mean 'hrgrad'"),
+        (["list", "schems"], "did you mean 'schemes'"),
+        (["new", "tube", "--from", "sood"], "did you mean 'sod'"),
+        (["check", "nothing.h5"], "no such file"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_input_is_named(words, message, tmp_path):
+    _, err = kinetic(*words, cwd=tmp_path, expect=2)
+    assert message in re.sub(r"\s+", " ", err)
+
+
+def test_unwritable_output_is_a_failed_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    _, err = kinetic(
+        "reference", "bgk_smooth", "--set", "reference.scheme=imex", *SMALL, "--out", "file", cwd=tmp_path, expect=1
+    )
+    assert "cannot be written" in err
+
+
+def test_breakdown_exits_with_three(tmp_path):
+    jump = ["initial.rho='piecewise(x < 0, 1, 1e-9)'", "initial.u='piecewise(x < 0, -6, 6)'", "initial.T=0.3"]
+    settings = [word for text in jump for word in ("--set", text)]
+    small = ["--set", "knudsen.evaluate=[1e-6]", "--set", "knudsen.unseen=[]", "--set", "reference.cells=40"]
+    _, err = kinetic("reference", "sod", *settings, *small, "--set", "velocity.nodes=65", cwd=tmp_path, expect=3)
+    assert "not positive at x =" in err
+
+
+def test_words_about_the_program(tmp_path):
+    out, _ = kinetic("--help", cwd=tmp_path)
+    assert all(word in out for word in ("reference", "train", "compare", "predict", "explain"))
+    out, _ = kinetic("list", "--json", cwd=tmp_path)
+    found = json.loads(out)
+    assert {"hrgrad", "config", "pcgrad", "ls"} <= set(found["methods"])
+    assert all(text for kind in found.values() for text in kind.values())
+    out, _ = kinetic("explain", "imex", cwd=tmp_path)
+    assert "ARS(2,2,2)" in out
+    out, _ = kinetic("cite", "sod", cwd=tmp_path)
+    assert out.count("@") == 4
+    out, _ = kinetic("info", cwd=tmp_path)
+    assert "torch" in out
+    out, _ = kinetic("check", "sod", cwd=tmp_path)
+    assert "a valid case" in out
+
+
+def test_new_case_is_valid(tmp_path):
+    kinetic("new", "tube", "--from", "sod", cwd=tmp_path)
+    assert "a valid case" in kinetic("check", "tube.toml", cwd=tmp_path)[0]
+    kinetic("new", "tube", cwd=tmp_path, expect=2)
+
+
+def test_schema_accepts_every_case(tmp_path):
+    import tomllib
+
+    schema = json.loads(kinetic("schema", cwd=tmp_path)[0])
+    for path in CASES.glob("*.toml"):
+        data = tomllib.loads(path.read_text())
+        assert set(data) <= set(schema["properties"])
+        branches = [b for b in schema["anyOf"] if data["equation"]["kind"] in json.dumps(b)]
+        assert len(branches) >= 1
+
+
+def test_help_starts_without_torch_and_numba(tmp_path):
+    code = (
+        "import sys, kinetic_cli.app; print({'torch', 'numba', 'matplotlib', 'scipy.interpolate'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_killed_training_resumes_to_the_same_numbers(tmp_path):
+    """Interrupt a training, resume it: parameters equal those of an uninterrupted run, bit for bit."""
+    budget = ["--steps", "30", "--set", "train.second_steps=170", "--method", "hrgrad"]
+    words = ["train", CASES / "bgk_smooth.toml", *SMALL, *QUICK, *budget]
+    kinetic(*words, "--name", "whole", cwd=tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KINETIC_CHECKPOINT_SECONDS": "0"}
+    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *map(str, words), "--name", "parts"]
+    checkpoint = tmp_path / "results/bgk_smooth/parts.checkpoint.h5"
+    run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    begin = time.monotonic()
+    while not checkpoint.exists() and run.poll() is None and time.monotonic() - begin < 100:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=100)
+    assert run.returncode == 130, err
+    half = Result.read(tmp_path / "results/bgk_smooth/parts.h5")
+    assert str(half.status) == "interrupted"
+    assert half.network["steps"] < 200
+    kinetic(*words, "--name", "parts", "--resume", cwd=tmp_path)
+    whole, parts = (Result.read(tmp_path / f"results/bgk_smooth/{name}.h5") for name in ("whole", "parts"))
+    np.testing.assert_array_equal(whole.network["theta"], parts.network["theta"])
+    np.testing.assert_array_equal(whole.fields["rho"], parts.fields["rho"])
+    assert whole.history["loss"] == parts.history["loss"]
+    other = [*words[:2], *words[2:], "--name", "parts", "--resume", "--seed", "1"]
+    _, err = kinetic(*other, cwd=tmp_path, expect=2)
+    assert "other [train] options" in re.sub(r"\s+", " ", err)
