@@ -23,7 +23,7 @@ def equal_projections(C: Array) -> tuple[Array, float]:
     """y with C y = 1 and the residual max |C y - 1|; least squares with a relative cut-off where C is singular."""
     ones = np.ones(len(C))
     try:
-        y: Array = np.linalg.solve(C, ones)
+        y: Array = np.asarray(np.linalg.solve(C, ones), dtype=np.float64)
         residual = float(np.abs(C @ y - ones).max())
         if residual < 1e-6 and np.abs(y).max() * 1e-13 < 1.0:
             return y, residual
