@@ -176,10 +176,13 @@ class FirstOrder(Phase):
             named = self.model.losses(leaf, refresh)
             tasks = torch.stack(list(named.values())).sum(dim=0)
             (J,) = torch.autograd.grad(tasks.sum(), leaf)
-            problem = hrgrad.Problem(J)
-            found, memory = self.method.direction(
-                problem, tasks.detach(), state["method"], self.method_options, generator
-            )
+            try:
+                problem = hrgrad.Problem(J)
+                arguments = (problem, tasks.detach(), state["method"], self.method_options, generator)
+                found, memory = self.method.direction(*arguments)
+            except ValueError as error:
+                _check(_scalars(named), k)
+                raise NumericalError(f"step {k}: {error} (loss k is task k, a bin of eps)") from None
             update = found.update(problem)
             off = problem.cosines[~np.eye(m, dtype=bool)]
             scalars = {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}

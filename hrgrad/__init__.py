@@ -18,47 +18,38 @@ from typing import Any
 
 from .registry import Registry, nearest
 
-methods = Registry("hrgrad.methods", "Method", "method")
+_methods = Registry("hrgrad.methods", "Method", "method")
 
 _HOME = {
     "aggregate": "aggregator",
     "Aggregator": "aggregator",
-    "make_aggregator": "aggregator",
-    "jacobian": "jacobian",
-    "jacobian_expanded": "jacobian",
     "Problem": "problem",
     "Direction": "method",
     "AbstractMethod": "method",
     "Options": "method",
     "gramian": "gram",
+    "load_optimizer": "optimizer",
+    "optimizer_names": "optimizer",
     "combine": "gram",
-    "claims_table": "claims",
 }
 
 
 def method_names() -> list[str]:
     """The names of all methods: the files of `hrgrad/methods`."""
-    return methods.names()
+    return _methods.names()
 
 
 def load_method(name: str) -> Any:
     """The `Method` class of one name; an unknown name fails with the nearest one."""
-    return methods.load(name)
+    return _methods.load(name)
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
     if not name.startswith("_"):
-        if name.lower() in methods.names() and name != name.lower():
-            aggregator = import_module(".aggregator", __name__)
-            made = aggregator.make_aggregator(name.lower())
-            if made.__name__ == name:
-                globals()[name] = made
-                return made
+        for method in _methods.names():
+            if load_method(method).title == name:
+                return import_module(".aggregator", __name__).make_aggregator(method)
         raise AttributeError(f"hrgrad has no {name!r}.{nearest(name, sorted([*_HOME, *method_names()]))}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])

@@ -39,12 +39,15 @@ CONFLICT = -1e-12
 ALIGNED = 1e-9
 SWEEPS = 50
 RAYS_UP_TO = 8
+OPPOSED = 1e-2
 
 
 @dataclass(frozen=True)
 class Options(BaseOptions):
     anchor: str = option(
-        "auto", "rays: (13); minnorm: any m; auto: rays up to m = 8", choices=("auto", "rays", "minnorm")
+        "auto",
+        "rays: (13); minnorm: any m; auto: rays up to m = 8 unless nearly opposed",
+        choices=("auto", "rays", "minnorm"),
     )
     penalty: float = option(1.0, "lambda of (16); the text gives no value, RGB uses 0 or 1", low=0.0)
     magnitude: str = option("original", "length of the update", choices=("original", "rotated"))
@@ -89,8 +92,11 @@ def harmonized(C: Array, norms: Array, options: Options) -> tuple[Array, str, di
     if m == 1 or not turning.any():
         w, cosine, status = config_weights(C, norms)
         return w, status, {"conflicting": 0.0, "rotation": 0.0, "c_alpha": cosine, "min_cosine": cosine}
-    kind = options.anchor if options.anchor != "auto" else ("rays" if m <= RAYS_UP_TO else "minnorm")
-    beta, tau = anchor(C, kind)
+    beta, tau = anchor(C, "minnorm")
+    # the centroid of rays is discontinuous, and near opposition round-off decides which rays there are
+    wanted = "rays" if options.anchor == "auto" and m <= RAYS_UP_TO and tau > OPPOSED else options.anchor
+    if wanted == "rays":
+        beta, _ = anchor(C, "rays")
     if tau <= options.stationary:
         return np.zeros(m), "stationary", {"conflicting": float(turning.sum()), "tau": tau}
     p = C @ beta

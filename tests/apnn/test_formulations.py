@@ -1,0 +1,214 @@
+"""Formulations: an exact solution leaves no residual, the limit residual appears, tangents and Jacobian are right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from apnn.formulations.bgk_conservation import Formulation as BGK
+from apnn.formulations.bgk_conservation import Solution as BGKSolution
+from apnn.formulations.transport_micro_macro import Formulation as Transport
+from apnn.formulations.transport_micro_macro import Solution as TransportSolution
+from apnn.networks.mlp import Network
+from apnn.options import train_options_model
+from apnn.sampling import collocation
+from apnn.train import Model, predict, train
+from solvers.problem.read import read_case
+from solvers.problem.status import NumericalError
+
+CASES = Path(__file__).parents[2] / "cases"
+torch.manual_seed(0)
+
+
+def points(eps, t, x):
+    return (torch.tensor(a, dtype=torch.float64) for a in np.broadcast_arrays(eps, t, x))
+
+
+def transport_batch(eps, formulation):
+    t, x = np.meshgrid([0.003, 0.02, 0.07], np.linspace(0.05, 0.9, 7), indexing="ij")
+    return formulation.prepare(*points(eps, t.ravel(), x.ravel()))
+
+
+@pytest.mark.parametrize("eps", [1.0, 0.1, 0.02])
+def test_exact_fourier_mode_leaves_no_transport_residual(eps):
+    """Isotropic datum 1 + cos(4 pi x): rho and g of one Fourier mode by the matrix exponential of the S_N system."""
+    from scipy.linalg import expm
+
+    case = read_case(CASES / "transport_periodic.toml", overrides=["initial.f=1 + cos(4*pi*x)"])
+    formulation = Transport(case, 16)
+    batch = transport_batch(eps, formulation)
+    v, w = formulation.v.numpy(), formulation.w.numpy()
+    k = 4.0 * np.pi
+    # eps f_t + i k v f = (<f> - f)/eps for the mode exp(i k x)
+    A = -1j * k * np.diag(v) / eps + (np.outer(np.ones(16), w) - np.eye(16)) / eps**2
+    R, g = [], []
+    x = formulation.case.domain.x[0] + np.tile(np.linspace(0.05, 0.9, 7), 3)
+    for t, place in zip(batch.t.numpy(), x, strict=True):
+        h = -np.expm1(-t / eps**2)
+        H = t - eps**2 * h
+        f = expm(A * t) @ np.ones(16)
+        f_t = A @ f
+        wave, wave_x = np.exp(1j * k * place), 1j * k * np.exp(1j * k * place)
+        rho, rho_t = w @ f, w @ f_t
+        micro = (f - rho) / eps
+        micro_t = (f_t - rho_t) / eps
+        h_t = np.exp(-t / eps**2) / eps**2
+        H_t = h
+        r = (rho - 1.0) / H
+        r_t = rho_t / H - (rho - 1.0) * H_t / H**2
+        ghat, ghat_t = micro / h, micro_t / h - micro * h_t / h**2
+        R.append([(r * wave).real, (r_t * wave).real, (r * wave_x).real])
+        g.append([(ghat * wave).real, (ghat_t * wave).real, (ghat * wave_x).real])
+    solution = TransportSolution(torch.tensor(np.array(R)).T.contiguous(), torch.tensor(np.array(g)).transpose(0, 1))
+    for name, rows in formulation.residuals(solution, batch).items():
+        assert rows.abs().max() < 1e-9, name
+
+
+def test_transport_limit_residual_is_diffusion():
+    """eps = 1e-6: R of the heat solution and ghat = -v rho_x leave no residual."""
+    case = read_case(CASES / "transport_periodic.toml", overrides=["initial.f=1 + cos(4*pi*x)"])
+    formulation = Transport(case, 8)
+    batch = transport_batch(1e-6, formulation)
+    k = 4.0 * torch.pi
+    x = torch.tensor(np.tile(np.linspace(0.05, 0.9, 7), 3))
+    a = torch.exp(-k * k * batch.t / 3.0)
+    rate = (a - 1.0) / batch.t
+    rate_t = (-k * k / 3.0 * a - rate) / batch.t
+    R = torch.stack([rate * torch.cos(k * x), rate_t * torch.cos(k * x), -k * rate * torch.sin(k * x)])
+    rho_x = -k * a * torch.sin(k * x)
+    g = -formulation.v * torch.stack([rho_x, 0 * rho_x, -k * k * a * torch.cos(k * x)]).unsqueeze(-1)
+    for name, rows in formulation.residuals(TransportSolution(R, g), batch).items():
+        assert rows.abs().max() < 1e-5, name
+
+
+def test_initial_layer_of_an_anisotropic_datum():
+    """rho_c = <f0> + Q at t >> eps^2 has lost the uncollided part: total mass stays at every eps."""
+    case = read_case(CASES / "transport_periodic.toml")
+    formulation = Transport(case, 16)
+    x = torch.linspace(0, 1, 101, dtype=torch.float64)[:-1]
+    for eps in (1.0, 0.1, 1e-3):
+        for t in (1e-3, 0.05):
+            e, s = torch.full_like(x, eps), torch.full_like(x, t)
+            total = formulation.initial_density(x) + formulation.layer_source(e, s, x)
+            flight = formulation.uncollided(e, s, x) @ formulation.w
+            assert float((total + flight).mean()) == pytest.approx(
+                float(formulation.initial_density(x).mean()), abs=1e-9
+            )
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-2])
+def test_homogeneous_gas_leaves_no_bgk_residual(eps):
+    same = ["initial.rho=0.8", "initial.u=0.3", "initial.T=1.1"]
+    formulation = BGK(read_case(CASES / "sod.toml", overrides=same), 32)
+    batch = formulation.prepare(*points(eps, np.array([0.01, 0.1]), np.array([-0.2, 0.3])))
+    W = batch.start.transpose(-1, -2)
+    solution = BGKSolution(W, torch.zeros(3, 2, 32, dtype=torch.float64))
+    for name, rows in formulation.residuals(solution, batch).items():
+        assert rows.abs().max() < 1e-9, name
+
+
+def test_bgk_limit_residual_is_euler():
+    """eps = 1e-7: the conservation rows of a rarefaction fan of the Euler equations vanish."""
+    formulation = BGK(read_case(CASES / "sod.toml"), 32)
+    t, x = torch.tensor([0.05, 0.08, 0.1], dtype=torch.float64), torch.tensor([-0.06, -0.08, -0.1], dtype=torch.float64)
+    batch = formulation.prepare(torch.full_like(t, 1e-7), t, x)
+
+    def fan(s, y):
+        # gamma = 3: u = (c_L + x/t)/2 ... 2/(gamma+1) (c_L + x/t), c = c_L - u, rho = c/c_L, T = c^2/3
+        c_left = 3.0**0.5
+        u = 0.5 * (c_left + y / s)
+        c = c_left - u
+        return torch.stack([(c / c_left).log(), u, (c * c / 3.0).log()], dim=-1)
+
+    one = torch.ones_like(t)
+    value, by_t = torch.func.jvp(lambda s: fan(s, x), (t,), (one,))
+    _, by_x = torch.func.jvp(lambda y: fan(t, y), (x,), (one,))
+    solution = BGKSolution(torch.stack([value, by_t, by_x]), torch.zeros(3, 3, 32, dtype=torch.float64))
+    rows = formulation.residuals(solution, batch)
+    for name in ("mass", "momentum", "energy"):
+        assert rows[name].abs().max() < 1e-8, name
+
+
+def test_correction_has_no_moments():
+    formulation = BGK(read_case(CASES / "sod.toml"), 24)
+    g = torch.randn(5, 24, dtype=torch.float64) @ formulation.project
+    powers = torch.stack([torch.ones_like(formulation.v), formulation.v, formulation.v**2], dim=-1)
+    assert (g @ (formulation.w[:, None] * powers)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("tasks", [None, 3])
+def test_tangent_rule_equals_automatic_differentiation(tasks):
+    network = Network(4, 3, 8, 2)
+    theta = network.initial(torch.Generator().manual_seed(1))
+    lead = () if tasks is None else (tasks,)
+    if tasks:
+        theta = theta.expand(tasks, -1)
+    x, dx = torch.randn(*lead, 5, 4, dtype=torch.float64), torch.randn(*lead, 5, 4, dtype=torch.float64)
+    found = network(theta, torch.stack([x, dx, 2 * dx], dim=-3))
+    value, tangent = torch.func.jvp(lambda y: network(theta, y.unsqueeze(-3)).squeeze(-3), (x,), (dx,))
+    torch.testing.assert_close(found[..., 0, :, :], value, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[..., 1, :, :], tangent, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[..., 2, :, :], 2 * tangent, rtol=1e-12, atol=1e-12)
+
+
+def small(name, **changes):
+    case = read_case(CASES / f"{name}.toml")
+    table = {**case.train, "points": 16, "tasks": 4, "width": 8, "velocities": 16, "steps": 10, "second_steps": 10}
+    return case, train_options_model(case.equation.kind).model_validate({**table, **changes})
+
+
+@pytest.mark.parametrize("name", ["sod", "transport_periodic"])
+def test_one_backward_gives_the_jacobian_of_all_tasks(name):
+    case, options = small(name)
+    model = Model(case, options, "cpu")
+    theta = model.network.initial(torch.Generator().manual_seed(0))
+    leaf = theta.expand(4, -1).clone().requires_grad_()
+    losses = sum(model.losses(leaf, 0).values())
+    (J,) = torch.autograd.grad(losses.sum(), leaf)
+    for k in range(4):
+        single = theta.clone().requires_grad_()
+        (row,) = torch.autograd.grad(sum(model.losses(single, 0).values())[k], single)
+        torch.testing.assert_close(J[k], row, rtol=1e-10, atol=1e-12)
+
+
+def test_points_are_stratified_and_renewed_in_part():
+    eps, t, x = collocation(0, 0, 4, 70, (1e-4, 1.0), 0.1, (-0.5, 0.5))
+    assert eps.shape == t.shape == x.shape == (4, 70)
+    for k in range(4):
+        assert (eps[k] >= 10.0 ** (-4 + k)).all()
+        assert (eps[k] <= 10.0 ** (-3 + k) * (1 + 1e-12)).all()
+    later = collocation(0, 1, 4, 70, (1e-4, 1.0), 0.1, (-0.5, 0.5))
+    assert 0.1 < float((later[0] != eps).double().mean()) < 0.2
+    again = collocation(0, 1, 4, 70, (1e-4, 1.0), 0.1, (-0.5, 0.5))
+    assert all(torch.equal(a, b) for a, b in zip(later, again, strict=True))
+
+
+@pytest.mark.parametrize("method", ["ls", "config", "pcgrad", "hrgrad"])
+def test_training_lowers_the_loss_and_is_reproducible(method):
+    case, options = small("transport_periodic", method=method, steps=20, second_steps=30)
+    runs = [list(train(case, options)) for _ in range(2)]
+    losses = [[s.scalars["loss"] for s in run] for run in runs]
+    assert losses[0] == losses[1]
+    assert losses[0][-1] < 0.2 * losses[0][0]
+    assert runs[0][-1].progress == 1.0
+    fields = predict(case, options, runs[0][-1].state, [1.0, 1e-3], [0.02, 0.1], np.linspace(0, 1, 11))
+    assert fields["rho"].shape == (2, 2, 11)
+    other = list(train(case, options.model_copy(update={"seed": 1})))
+    assert other[-1].scalars["loss"] != losses[0][-1]
+
+
+def test_training_reaches_the_exact_solution():
+    """Periodic transport at eps = 1e-4 is diffusion: a short training gives rho to 3 % at t = 0.02."""
+    case, options = small("transport_periodic", points=32, width=12, velocities=8, steps=0, second_steps=250)
+    *_, last = train(case, options)
+    x = np.linspace(0, 1, 41)
+    rho = predict(case, options, last.state, [1e-4], [0.02], x)["rho"][0, 0]
+    exact = 0.3413447 * (1 + np.exp(-16 * np.pi**2 * 0.02 / 3) * np.cos(4 * np.pi * x))
+    assert np.linalg.norm(rho - exact) / np.linalg.norm(exact) < 0.03
+
+
+def test_not_finite_loss_is_named():
+    case, options = small("transport_periodic", learning_rate=1e200, second_order="none")
+    with pytest.raises(NumericalError, match=r"loss.* not finite at step"):
+        list(train(case, options))

@@ -1,0 +1,31 @@
+"""Every case that comes with the program runs small, with both of its engines where it has them."""
+
+import numpy as np
+import pytest
+
+from kinetic_cli.cases import load_case, shipped_cases
+from solvers.problem.registry import schemes
+
+#: small enough for seconds, large enough to be a solution
+SMALL = {
+    "imex": ["reference.cells=32", "velocity.nodes=64"],
+    "fourier_legendre": ["reference.cells=32"],
+    "discrete_ordinates": ["reference.cells=8", "velocity.nodes=8", "reference.steps=4"],
+}
+
+
+@pytest.mark.parametrize("name", shipped_cases())
+def test_case_runs_small(name):
+    scheme_name = load_case(shipped_cases()[name]).reference["scheme"]
+    case = load_case(shipped_cases()[name], None, SMALL[scheme_name])
+    scheme = schemes.load(scheme_name)()
+    options = scheme.Options.model_validate(case.reference)
+    axes = scheme.coordinates(case, options)
+    filled = [s for s in scheme.march(case, case.knudsen.evaluate[-1], options) if s.fields]
+    assert [s.t for s in filled] == pytest.approx(case.domain.output_times)
+    for snapshot in filled:
+        for field, values in snapshot.fields.items():
+            assert field in case.equation.fields
+            assert values.shape == (len(axes["x"]),)
+            assert np.isfinite(values).all()
+        assert (snapshot.fields["rho"] > -1e-9).all()

@@ -1,0 +1,205 @@
+"""Methods: published values, claims on families of matrices, traps of float32 and near opposition, other people's loops."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hrgrad
+from hrgrad.methods.hrgrad import rotation_angles
+from hrgrad.methods.pcgrad import pcgrad_weights
+
+VECTORS = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
+MATRICES = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in VECTORS["_meta"]["matrices"].items()}
+RNG = np.random.default_rng(0)
+
+
+def family(kind, m, size):
+    J = RNG.normal(size=(m, size))
+    match kind:
+        case "mild":
+            J += 0.5 * RNG.normal(size=size)
+        case "severe":
+            J -= 0.95 * J.mean(axis=0)
+        case "clusters":
+            J = RNG.normal(size=size) + 0.3 * J
+            J[0] = -J[1:].mean(axis=0) + 0.3 * RNG.normal(size=size)
+        case "duplicates":
+            J[-1] = J[0]
+        case "zero row":
+            J[0] = 0.0
+        case "sixteen decades":
+            J *= 10.0 ** RNG.uniform(-8, 8, size=(m, 1))
+        case "opposed":
+            J[1] = -J[0] + 1e-3 * J[1]
+    return torch.from_numpy(J)
+
+
+KINDS = ("generic", "mild", "severe", "clusters", "duplicates", "zero row", "sixteen decades", "opposed")
+SETS = [(kind, m, size) for kind in KINDS for m in (2, 3, 5, 8) for size in (3, 40)]
+
+
+@pytest.mark.parametrize("entry", [(m, e) for m, name in (("ls", "LS"), ("config", "ConFIG")) for e in VECTORS[name]])
+def test_published_values(entry):
+    method, data = entry
+    options = {"reduction": data["hyperparameters"]["reduction"]} if method == "ls" else {}
+    update = hrgrad.aggregate(method, MATRICES[data["input"]["J"]], **options)
+    np.testing.assert_allclose(update.numpy(), data["output"]["update"], rtol=2e-5)
+
+
+@pytest.mark.parametrize("data", [d for d in VECTORS["PCGrad"] if isinstance(d["input"]["orders"], list)])
+def test_published_values_of_pcgrad(data):
+    J = MATRICES[data["input"]["J"]]
+    orders = np.array([[j for j in row if j != i] for i, row in enumerate(data["input"]["orders"])])
+    weights = pcgrad_weights((J @ J.T).numpy(), orders)
+    np.testing.assert_allclose(weights @ J.numpy(), data["output"]["update"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", hrgrad.method_names())
+@pytest.mark.parametrize("case", SETS, ids=str)
+def test_claims(method, case):
+    J = family(*case)
+    losses = torch.ones(len(J), dtype=torch.float64)
+    claims = hrgrad.load_method(method).properties
+
+    def update(rows):
+        return hrgrad.aggregate(method, rows, losses)
+
+    u = update(J)
+    assert torch.isfinite(u).all()
+    norms = J.norm(dim=1)
+    live = norms > 0
+    if float(u.norm()) == 0.0:
+        return
+    cosines = (J[live] @ u) / norms[live] / u.norm()
+    if "non_conflicting" in claims:
+        assert cosines.min() > -1e-9
+    if {"scale_equivariant", "deterministic"} <= claims:
+        torch.testing.assert_close(update(3e-4 * J), 3e-4 * u, rtol=1e-6, atol=1e-9 * float(u.norm()) * 3e-4)
+    if "permutation_equivariant" in claims and "deterministic" in claims and case[0] != "duplicates":
+        order = torch.from_numpy(RNG.permutation(len(J)))
+        torch.testing.assert_close(update(J[order]), u, rtol=1e-5, atol=1e-6 * float(u.norm()))
+
+
+@pytest.mark.parametrize("m", [2, 3, 5, 8])
+def test_hrgrad_is_config_without_conflict_and_when_taken_literally(m):
+    free = torch.from_numpy(np.abs(RNG.normal(size=(m, 30))))
+    torch.testing.assert_close(hrgrad.aggregate("hrgrad", free), hrgrad.aggregate("config", free), rtol=1e-10, atol=0)
+    J = family("severe", m, 30)
+    literal = hrgrad.aggregate("hrgrad", J, literal=True)
+    torch.testing.assert_close(literal, hrgrad.aggregate("config", J), rtol=1e-10, atol=1e-12)
+    if m > 2:
+        assert (hrgrad.aggregate("hrgrad", J) - literal).norm() > 1e-3 * literal.norm()
+
+
+@pytest.mark.parametrize("m", [3, 5, 8])
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 4.0])
+def test_rotated_gradients_never_conflict(m, penalty):
+    """By construction, for every lambda: the box keeps r_i in the dual cone and between a_i and the anchor."""
+    from hrgrad.cone import anchor
+
+    for _ in range(20):
+        J = family("severe", m, 30).numpy()
+        a = J / np.linalg.norm(J, axis=1, keepdims=True)
+        C = a @ a.T
+        beta, _ = anchor(C, "minnorm")
+        p = C @ beta
+        turning = (C < -1e-12).any(axis=1)
+        phi = rotation_angles(C, p, turning, penalty)
+        theta, v = np.arccos(p), beta @ a
+        u = (a - p[:, None] * v) / np.sin(theta)[:, None]
+        r = np.cos(phi)[:, None] * v + np.sin(phi)[:, None] * u
+        np.testing.assert_allclose(np.linalg.norm(r, axis=1), 1.0, rtol=1e-10)
+        assert (phi <= theta + 1e-12).all()
+        assert (phi >= 0).all()
+        assert (r @ r.T).min() > -1e-10
+        assert (r[turning] @ a.T).min() > -1e-10
+
+
+def test_original_length_reaches_the_pareto_set():
+    """|theta - e|^2 and |theta + e|^2: plain steps settle on the segment; the paper's length goes on jittering."""
+    e = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    ends = {}
+    for magnitude in ("original", "rotated"):
+        theta = torch.tensor([0.2, 0.8], dtype=torch.float64)
+        for _ in range(400):
+            J = torch.stack([2 * (theta - e), 2 * (theta + e)])
+            theta = theta - 0.05 * hrgrad.aggregate("hrgrad", J, magnitude=magnitude)
+        ends[magnitude] = abs(float(theta[1]))
+    assert ends["original"] < 1e-5
+    assert ends["rotated"] > 1e-3
+
+
+@pytest.mark.parametrize("method", ["config", "hrgrad"])
+def test_nearly_opposed_float32_gradients(method):
+    """Angle pi - 1e-3 in float32: the direction is that of float64, where truncated pseudo-inverses turn 90 degrees away."""
+    a = torch.randn(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    b = torch.randn(20_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    b -= (b @ a) / (a @ a) * a
+    a, b = a / a.norm(), b / b.norm()
+    J = torch.stack([a, -a * np.cos(1e-3) + b * np.sin(1e-3)])
+    exact = hrgrad.aggregate(method, J)
+    found = hrgrad.aggregate(method, J.float()).double()
+    assert float(found @ exact / found.norm() / exact.norm()) > 0.999
+    assert float((J @ exact).min()) > 0
+
+
+def test_stationary_is_reported():
+    J = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    aggregator = hrgrad.HRGrad()
+    assert aggregator(J).norm() == 0
+    assert aggregator.direction.status == "stationary"
+
+
+def test_aggregator_in_another_loop():
+    """A user's own torch loop: parameters that one loss does not use, any torch optimizer, a state that comes back."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)).double()
+    extra = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.Adam([*model.parameters(), extra], lr=1e-2)
+    x = torch.randn(32, 2, dtype=torch.float64)
+    aggregator = hrgrad.HRGrad()
+    history = []
+    for _ in range(100):
+        y = model(x)
+        losses = [(y[:, 0] - x.sum(1)).square().mean() + extra.square().sum(), (y[:, 1] - x.prod(1)).square().mean()]
+        aggregator.backward(losses, [*model.parameters(), extra])
+        optimizer.step()
+        history.append(float(sum(losses).detach()))
+    assert history[-1] < 0.3 * history[0]
+    again = hrgrad.HRGrad()
+    again.load_state_dict(aggregator.state_dict())
+    J = family("severe", 2, 10)
+    torch.testing.assert_close(again(J), aggregator(J), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="does not fit"):
+        hrgrad.ConFIG().load_state_dict(aggregator.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: hrgrad.aggregate("hrgrd", torch.eye(2)), "hrgrad"),
+        (lambda: hrgrad.aggregate("hrgrad", torch.eye(2), anchr="rays"), "anchor"),
+        (lambda: hrgrad.aggregate("hrgrad", torch.eye(2), anchor="ray"), "rays"),
+        (lambda: hrgrad.aggregate("hrgrad", torch.tensor([[1.0, float("nan")], [0.0, 1.0]])), "0"),
+        (lambda: hrgrad.aggregate("hrgrad", torch.ones(3)), "shape"),
+        (lambda: hrgrad.HRGrad().backward([], []), "at least one loss"),
+    ],
+)
+def test_wrong_input_is_named(call, message):
+    with pytest.raises((ValueError, KeyError, TypeError), match=message):
+        call()
+
+
+def test_import_needs_torch_and_numpy_alone():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, hrgrad, torch; hrgrad.aggregate('hrgrad', torch.randn(4, 9) - 0.5);"
+        "print({'scipy', 'numba', 'h5py', 'cdd', 'solvers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
