@@ -1,6 +1,7 @@
 """Methods: published values, claims on families of matrices, traps of float32 and near opposition, other people's loops."""
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 def family(kind, m, size):
+    RNG = np.random.default_rng(zlib.crc32(f"{kind} {m} {size}".encode()))  # the same set in any order of the tests
     J = RNG.normal(size=(m, size))
     match kind:
         case "mild":
@@ -77,8 +79,11 @@ def test_claims(method, case):
     if "non_conflicting" in claims:
         assert cosines.min() > -1e-9
     if {"scale_equivariant", "deterministic"} <= claims:
-        torch.testing.assert_close(update(3e-4 * J), 3e-4 * u, rtol=1e-6, atol=1e-9 * float(u.norm()) * 3e-4)
-    if "permutation_equivariant" in claims and "deterministic" in claims and case[0] != "duplicates":
+        # a power of two scales without rounding, so that nothing but an absolute threshold can break this
+        torch.testing.assert_close(update(2.0**-12 * J), 2.0**-12 * u, rtol=1e-12, atol=1e-300)
+    # dependent or nearly opposed gradients: the direction is discontinuous, another order of rounding may change it
+    regular = case[0] not in ("duplicates", "opposed") and case[1] <= case[2]
+    if regular and {"permutation_equivariant", "deterministic"} <= claims:
         order = torch.from_numpy(RNG.permutation(len(J)))
         torch.testing.assert_close(update(J[order]), u, rtol=1e-5, atol=1e-6 * float(u.norm()))
 
