@@ -259,16 +259,16 @@ def print_tables(found: dict[str, Any]) -> None:
             lines = []
             for eps, cells in sorted(by_eps.items(), reverse=True):
                 first = next(iter(cells.values()))
-                errors = [screen.number(cells[f]["relative_l2"]) if f in cells else "-" for f in fields]
+                errors = [screen.number(cells[f]["relative_l2"], 1) if f in cells else "-" for f in fields]
                 rho = cells.get("rho", first)
                 tail = [
-                    screen.number(rho["ap_error"]),
-                    screen.number(rho["mass_error"]),
-                    screen.number(rho["reference_error"]),
+                    screen.number(rho["ap_error"], 1),
+                    screen.number(rho["mass_error"], 1),
+                    screen.number(rho["reference_error"], 1),
                 ]
                 lines.append([f"{eps:g}", "seen" if first["seen"] else "unseen", *errors, *tail])
             title = f"{name}: {result.run}, relative L2 error over all output times"
-            screen.table(title, ["eps", "", *fields, "AP", "mass", "reference"], lines)
+            screen.table(title, ["eps", "", *fields, "AP", "mass", "ref."], lines)
             ap = [(e, c["rho"]["ap_error"]) for e, c in by_eps.items() if "rho" in c and c["rho"]["ap_error"]]
             if len(ap) > 2:
                 fitted = slope(np.array([e for e, _ in ap]), np.array([a for _, a in ap]))

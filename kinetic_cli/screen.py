@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-answers = Console(highlight=False, soft_wrap=False)
+answers = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -47,7 +47,8 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: bool = True) -> None:
     """Print a table of answers; the first column is left-aligned, the others right-aligned."""
-    view = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    answers.print(Text(title, style="bold"))
+    view = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     for k, column in enumerate(columns):
         view.add_column(column, justify="right" if k and right else "left", overflow="fold")
     for row in rows:

@@ -160,7 +160,9 @@ class Result:
                 case = case_from_data(json.loads(attributes["case"]), source=f"{path}: case")
                 coordinates = {axis: file[axis][...] for axis in AXES if axis in file}
                 reserved = {*coordinates, "limit", "uncertainty", "history", "network", "errors"}
-                fields = {name: file[name][...] for name in file if name not in reserved}
+                order = [name for name in case.equation.fields if name in file]
+                order += [name for name in file if name not in reserved and name not in order]
+                fields = {name: file[name][...] for name in order}
                 limit, uncertainty = _arrays(file, "limit"), _arrays(file, "uncertainty")
                 history = {name.replace(".", "/"): list(column) for name, column in _arrays(file, "history").items()}
                 network = read_tree(file["network"]) if "network" in file else {}
