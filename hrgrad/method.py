@@ -148,3 +148,12 @@ def loss_values(losses: torch.Tensor | None, method: str) -> Array:
     if not np.isfinite(values).all():
         raise ValueError(f"loss {int(np.flatnonzero(~np.isfinite(values))[0])} is not finite: {values.tolist()}")
     return values
+
+
+def positive_losses(losses: torch.Tensor | None, method: str) -> Array:
+    """Loss values for a rule that takes logarithms or divides: none may be negative."""
+    values = loss_values(losses, method)
+    if (values < 0.0).any():
+        bad = int(np.flatnonzero(values < 0.0)[0])
+        raise ValueError(f"method {method!r} needs losses >= 0; loss {bad} is {values[bad]:.6g}")
+    return values

@@ -17,6 +17,7 @@ import numpy as np
 from .method import Array
 
 RANK = 1e-10
+RESOLVED = 1e-7
 
 
 def equal_projections(C: Array) -> tuple[Array, float]:
@@ -33,6 +34,11 @@ def equal_projections(C: Array) -> tuple[Array, float]:
     keep = value > RANK * value[-1]
     y = vector[:, keep] @ (vector[:, keep].sum(0) / value[keep])
     return y, float(np.abs(C @ y - ones).max())
+
+
+def vanishes(C: Array, b: Array) -> bool:
+    """Whether sum_i b_i a_i cancels down to the rounding of its Gramian: the point is Pareto stationary."""
+    return bool(b @ C @ b <= (RESOLVED * np.abs(b).sum()) ** 2)
 
 
 def nonnegative(Q: Array, b: Array) -> Array:
@@ -114,26 +120,30 @@ def _lawson_hanson(E: Array, f: Array) -> Array:
     return np.maximum(u, 0.0)
 
 
-def min_norm(C: Array) -> tuple[Array, float]:
-    """Weights of the point of least norm in conv{a_i} and that norm, which is also max over |d|=1 of min_i a_i . d."""
+def min_norm(C: Array, right: Array | None = None) -> tuple[Array, float]:
+    """Weights w of the point of least norm in conv{a_i}, and that norm: max over |d| = 1 of min_i a_i . d.
+
+    With `right` the hull is that of a_i / right_i, and the weights y of its point are on the a_i, scaled to sum to one.
+    """
     m = len(C)
+    bound = np.ones(m) if right is None else right
     y = None
     try:
-        y = np.linalg.solve(C, np.ones(m))
-        if y.min() < 0.0 or not np.isfinite(y).all() or np.abs(C @ y - 1.0).max() > 1e-6:
-            y = _pivot_min_norm(C)
+        y = np.linalg.solve(C, bound)
+        if y.min() < 0.0 or not np.isfinite(y).all() or np.abs(C @ y - bound).max() > 1e-6 * bound.max():
+            y = _pivot_min_norm(C, bound)
     except np.linalg.LinAlgError:
         pass
     if y is None:
         value, vector = np.linalg.eigh(C)
-        E = np.vstack([np.sqrt(np.maximum(value, 0.0))[:, None] * vector.T, np.ones(m)])
+        E = np.vstack([np.sqrt(np.maximum(value, 0.0))[:, None] * vector.T, bound])
         y = _lawson_hanson(E, np.concatenate([np.zeros(m), [1.0]]))
     w = y / y.sum()
     return w, float(np.sqrt(max(w @ C @ w, 0.0)))
 
 
-def _pivot_min_norm(C: Array) -> Array | None:
-    """Block pivoting on C y >= 1, y >= 0; None where it does not end cleanly."""
+def _pivot_min_norm(C: Array, bound: Array) -> Array | None:
+    """Block pivoting on C y >= bound, y >= 0; None where it does not end cleanly."""
     m = len(C)
     free = np.ones(m, dtype=bool)
     best, patience = m + 1, 3
@@ -144,11 +154,11 @@ def _pivot_min_norm(C: Array) -> Array | None:
         part = C[np.ix_(index, index)]
         y = np.zeros(m)
         try:
-            y[index] = np.linalg.solve(part, np.ones(len(index)))
+            y[index] = np.linalg.solve(part, bound[index])
         except np.linalg.LinAlgError:
             return None
-        r = C @ y - 1.0
-        if np.abs(r[index]).max() > 1e-6 or not np.isfinite(r).all():
+        r = C @ y - bound
+        if not np.isfinite(r).all() or np.abs(r[index]).max() > 1e-6:
             return None
         bad = np.where(free, y < 0.0, r < -1e-12)
         count = int(bad.sum())

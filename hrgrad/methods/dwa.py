@@ -1,0 +1,57 @@
+r"""DWA, dynamic weight average: losses that fall slowly get more weight.
+
+    w_i = m softmax_i( (Lbar_i(t-1) / Lbar_i(t-2)) / T )
+
+Lbar(t) is the mean loss over epoch t; the first two epochs have unit weights. Ratios of single steps are noise: an epoch is
+`epoch` steps long, whatever the caller's loop calls an epoch.
+Cost: one backward pass. State: the running sum and the means of two epochs.
+Source: Liu, Johns, Davison (2019), End-to-End Multi-Task Learning with Attention, arXiv:1803.10704, equation (7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..method import AbstractMethod, Direction, Options, State, loss_values, option, weighted
+from ..problem import Problem
+
+
+@dataclass(frozen=True)
+class DWAOptions(Options):
+    temperature: float = option(2.0, "T; the paper's 2", low=1e-6)
+    epoch: int = option(25, "steps per epoch (nash-mtl averages over 25 iterations)", low=1)
+
+
+@final
+class Method(AbstractMethod):
+    title = "DWA"
+    needs = "losses"
+    properties = frozenset({"scale_equivariant", "permutation_equivariant", "linear_under_scaling", "deterministic"})
+    Options = DWAOptions
+
+    @classmethod
+    def initial_state(cls, m: int, options: Any) -> State:
+        zero = torch.zeros(m, dtype=torch.float64)
+        return {"step": 0, "sum": zero, "last": zero.clone(), "before": zero.clone()}
+
+    @classmethod
+    def direction(
+        cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
+    ) -> tuple[Direction, State]:
+        L, step = loss_values(losses, "dwa"), int(state["step"])
+        w = np.ones(problem.m)
+        if step >= 2 * options.epoch:
+            before = np.maximum(np.abs(state["before"].numpy()), 1e-300)
+            ratio = np.minimum(state["last"].numpy() / before, 1e6) / options.temperature
+            w = np.exp(ratio - ratio.max())
+            w *= problem.m / w.sum()
+        total = state["sum"] + torch.from_numpy(L)
+        state = {**state, "step": step + 1, "sum": total}
+        if (step + 1) % options.epoch == 0:
+            state |= {"before": state["last"], "last": total / options.epoch, "sum": torch.zeros_like(total)}
+        return weighted(w), state

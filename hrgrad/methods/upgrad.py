@@ -1,0 +1,50 @@
+r"""UPGrad: every gradient projected onto the dual cone, then the mean.
+
+    pi(g_i) = argmin { |v - g_i| : g_j . v >= 0 for all j },        u = 1/m sum_i pi(g_i)
+
+In Gram space pi(a_i) = a_i + sum_k y_k a_k with  y >= 0,  C y + C e_i >= 0,  y . (C y + C e_i) = 0: m quadratic programs with
+the same matrix, solved together by block pivoting. The update never conflicts, and is linear when single gradients are
+rescaled. Cost: one Gramian, a few batches of m x m solves, one weighted sum. State: none.
+Source: Quinton, Rey (2024), Jacobian Descent for Multi-Objective Optimization, arXiv:2406.16232, definition 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor
+
+from ..method import AbstractMethod, Direction, State, weighted
+from ..problem import Problem
+from ..quadratic import nonnegative, vanishes
+
+
+@final
+class Method(AbstractMethod):
+    title = "UPGrad"
+    needs = "gramian"
+    properties = frozenset(
+        {
+            "non_conflicting",
+            "scale_equivariant",
+            "permutation_equivariant",
+            "linear_under_scaling",
+            "pareto_convergent",
+            "deterministic",
+        }
+    )
+
+    @classmethod
+    def direction(
+        cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
+    ) -> tuple[Direction, State]:
+        n = problem.norms
+        live = np.flatnonzero(n > 0.0)
+        w = np.zeros(len(n))
+        if len(live):
+            C, length = problem.cosines[np.ix_(live, live)], n[live]
+            b = length + length @ nonnegative(C, -C)
+            if not vanishes(C, b):
+                w[live] = b / length / len(n)
+        return weighted(w, "ok" if w.any() else "stationary"), state
