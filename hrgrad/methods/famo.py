@@ -38,7 +38,7 @@ def excess(losses: Tensor | None, options: Any) -> Array:
     if (D <= 0.0).any():
         bad = int(np.flatnonzero(D <= 0.0)[0])
         raise ValueError(f"famo needs losses above floor = {options.floor}; loss {bad} is {D[bad] + options.floor:.6g}")
-    return D
+    return np.asarray(D, dtype=np.float64)
 
 
 @final

@@ -40,7 +40,6 @@ def family(kind, m, size):
 
 
 KINDS = ("generic", "mild", "severe", "clusters", "duplicates", "zero row", "sixteen decades", "opposed")
-SETS = [(kind, m, size) for kind in KINDS for m in (2, 3, 5, 8) for size in (3, 40)]
 
 
 @pytest.mark.parametrize("entry", [(m, e) for m, name in (("ls", "LS"), ("config", "ConFIG")) for e in VECTORS[name]])
@@ -60,8 +59,15 @@ def test_published_values_of_pcgrad(data):
 
 
 @pytest.mark.parametrize("method", hrgrad.method_names())
-@pytest.mark.parametrize("case", SETS, ids=str)
-def test_claims(method, case):
+@pytest.mark.parametrize("kind", KINDS)
+def test_claims(method, kind):
+    for m in (2, 3, 5, 8):
+        for size in (3, 40):
+            hold_to_claims(method, (kind, m, size))
+
+
+def hold_to_claims(method, case):
+    """What `method` says of itself is true on one set of gradients."""
     J = family(*case)
     losses = torch.ones(len(J), dtype=torch.float64)
     claims = hrgrad.load_method(method).properties
