@@ -3,7 +3,7 @@ r"""Collocation points: eps stratified log-uniform with a persistent task identi
 Task k draws $\ln\varepsilon$ uniformly in the k-th of m equal bins of $[\ln\varepsilon_{min}, \ln\varepsilon_{max}]$, so bin k IS
 the task (problems.md 1.1, (37)-(41)).  t = t_end s^{3/2} with s from a scrambled Sobol sequence leaves more points near the
 start; consecutive Sobol points go to different tasks, so each task and all of them together cover the domain evenly (with
-(t, x) shared by the tasks, T was 4 times less accurate on the Sod case).  The points live in GROUPS groups, of which one is
+(t, x) shared by the tasks, fronts were over-fitted on the Sod case).  The points live in GROUPS groups, of which one is
 drawn anew at every refresh; a group's numbers depend only on (seed, group, generation), so any step can be rebuilt without a
 stored state.
 

@@ -246,7 +246,12 @@ class Training:
         eps = list(result.coordinates["eps"])
         result.fields = self.predict(eps, result.coordinates["t"], x)
         result.network = {"theta": np.asarray(self.state["theta"]), "steps": last.step if last else 0}
-        self.save()
+        if status is Status.DIVERGED:
+            # the optimizer's arrays have moved on since the last good step: keep the last whole checkpoint
+            result.attributes["wall_seconds"] = time.perf_counter() - self.start
+            result.write(self.path)
+        else:
+            self.save()
         rows = []
         if self.reference is not None:
             theirs = list(self.reference.coordinates["eps"])

@@ -33,7 +33,7 @@ class SchemeOptions(BaseModel):
 
     scheme: str
     cells: int = Field(default=400, ge=8, le=1_000_000)
-    cfl: float = Field(default=0.9, gt=0.0)
+    cfl: float = Field(default=0.4, gt=0.0)
     distribution: bool = False
 
 
