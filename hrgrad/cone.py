@@ -52,17 +52,17 @@ def _unit(A: Array, C: Array) -> Array:
 
 def _enumerate(C: Array) -> Array:
     """Own double description on C, or on the normalised inverse when that has fewer negative entries."""
-    m = len(C)
-    inverse = None
     try:
-        inverse = np.linalg.inv(C)
-        if np.abs(inverse).max() > 1e8:
-            inverse = None
+        inverse: Array = np.asarray(np.linalg.inv(C), dtype=np.float64)
     except np.linalg.LinAlgError:
-        pass
-    if inverse is not None and (inverse < 0.0).sum() < (C < 0.0).sum():
+        return _double_description(C)
+    if np.abs(inverse).max() > 1e8:
+        return _double_description(C)
+    if (inverse >= 0.0).all():
+        return inverse  # every pair conflicts: the dual cone is simplicial and lies in the primal one
+    if (inverse < 0.0).sum() < (C < 0.0).sum():
         scale = np.sqrt(inverse.diagonal())
-        return _double_description(inverse / scale / scale[:, None]) @ (inverse / scale).T if m else C
+        return _double_description(inverse / scale / scale[:, None]) @ (inverse / scale).T
     return _double_description(C)
 
 

@@ -42,6 +42,21 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
     return Q
 
 
+def gramian_row(J: Tensor, row: int) -> Tensor:
+    """Row `row` of the Gramian, (m,) in float64: one matrix-vector product, in the blocks of `gramian`."""
+    J = J.detach()
+    size = J.shape[1]
+    if J.dtype == torch.float64 or size <= BLOCK:
+        return J.to(torch.float64) @ J[row].to(torch.float64)
+    blocks = size // BLOCK
+    body = J[:, : blocks * BLOCK].view(len(J), blocks, BLOCK).transpose(0, 1)
+    line = torch.bmm(body, body[:, row].unsqueeze(2)).squeeze(2).sum(0, dtype=torch.float64)
+    if blocks * BLOCK < size:
+        tail = J[:, blocks * BLOCK :].to(torch.float64)
+        line.addmv_(tail, tail[row])
+    return line
+
+
 def combine(weights: Tensor, J: Tensor, accurate: bool = False) -> Tensor:
     """sum_i w_i g_i of shape (P,), in the type of J; `accurate` sums in float64 and rounds once."""
     J = J.detach()

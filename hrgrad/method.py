@@ -38,7 +38,6 @@ CLAIMS: Mapping[str, str] = {
     "scale_equivariant": "u(c J) = c u(J) for every c > 0",
     "scale_invariant": "the direction of u does not change when single gradients are rescaled",
     "permutation_equivariant": "the order of the losses does not matter",
-    "norm_preserving": "|u| = |sum_i g_i|, or the rotated gradients keep the lengths of the originals",
     "equal_cosine": "u has the same cosine with every gradient (full row rank)",
     "reduces_to_config": "equal to ConFIG when no pair of gradients conflicts",
     "linear_under_scaling": "rescaling single gradients g_i -> c_i g_i changes u linearly in c",

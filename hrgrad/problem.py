@@ -69,6 +69,13 @@ class Problem:
             raise ValueError(f"method {method!r} needs the gradients themselves: pass J of shape (m, P)")
         return self.J
 
+    def finite(self, method: str) -> Tensor:
+        """J after one check that all of it is finite; for rules that never form the Gramian."""
+        J = self.jacobian(method)
+        if self._gramian is None and not bool(torch.isfinite(J.sum())) and not bool(torch.isfinite(J).all()):
+            self._complain(np.full((self.m, self.m), np.nan))
+        return J
+
     def _accept(self, Q: Array) -> None:
         if not np.isfinite(Q).all():
             self._complain(Q)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pkgutil
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -28,17 +29,21 @@ class Registry:
     def __init__(self, package: str, attribute: str, kind: str) -> None:
         self.package, self.attribute, self.kind = package, attribute, kind
 
-    def names(self) -> list[str]:
+    @cached_property
+    def _where(self) -> dict[str, str]:
+        """Name -> module. Read once per process: a look-up of entry points costs more than a direction."""
         folder = Path(__file__).parent / self.package.rpartition(".")[2]
         own = [entry.name for entry in pkgutil.iter_modules([str(folder)]) if not entry.name.startswith("_")]
-        return sorted({*own, *(entry.name for entry in entry_points(group=self.package))})
+        outside = {entry.name: entry.value for entry in entry_points(group=self.package)}
+        return outside | {name: f"{self.package}.{name}" for name in own}
+
+    def names(self) -> list[str]:
+        return sorted(self._where)
 
     def module(self, name: str) -> Any:
-        known = self.names()
-        if name not in known:
-            raise ValueError(f"unknown {self.kind} {name!r}.{nearest(name, known)}")
-        outside = {entry.name: entry.value for entry in entry_points(group=self.package)}
-        return import_module(outside.get(name, f"{self.package}.{name}"))
+        if name not in self._where:
+            raise ValueError(f"unknown {self.kind} {name!r}.{nearest(name, self.names())}")
+        return import_module(self._where[name])
 
     def load(self, name: str) -> Any:
         module = self.module(name)

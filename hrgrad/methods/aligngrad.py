@@ -3,7 +3,8 @@ r"""AlignGrad: the mean of the unit gradients, as long as the gradients' project
     v = N(sum_i a_i),   u = (sum_i g_i . v) v,        alignment score A = 2 |1/m sum_i a_i|^2 - 1
 
 The score is 1 for parallel gradients, the cosine for two, and -1 when the unit gradients cancel; then v does not exist and the
-status is "stationary". For m >= 3 the update may oppose a gradient; for m = 2 it is ConFIG.
+status is "stationary". For m >= 3 the update may oppose a gradient, and where
+sum_i g_i . v < 0 rescaling one gradient turns the update round; for m = 2 it is ConFIG.
 Cost: one Gramian, one weighted sum. State: none.
 Source: the HRGrad paper, appendix A.7.4, equations (133)-(136); score: Wang, Sankaran, Perdikaris (2025), Gradient Alignment in
 Physics-informed Neural Networks, arXiv:2502.00604, definition 1.
@@ -24,9 +25,7 @@ from ..problem import Problem
 class Method(AbstractMethod):
     title = "AlignGrad"
     needs = "gramian"
-    properties = frozenset(
-        {"scale_equivariant", "scale_invariant", "permutation_equivariant", "pareto_convergent", "deterministic"}
-    )
+    properties = frozenset({"scale_equivariant", "permutation_equivariant", "pareto_convergent", "deterministic"})
 
     @classmethod
     def direction(

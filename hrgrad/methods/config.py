@@ -21,10 +21,9 @@ from torch import Tensor
 
 from ..method import AbstractMethod, Array, Direction, State, weighted
 from ..problem import Problem
-from ..quadratic import equal_projections, min_norm
+from ..quadratic import equal_projections, min_norm, vanishes
 
 EQUAL = 1e-6
-SMALL = 1e-13
 
 
 def config_weights(C: Array, norms: Array) -> tuple[Array, float, str]:
@@ -40,8 +39,8 @@ def config_weights(C: Array, norms: Array) -> tuple[Array, float, str]:
     if residual > EQUAL or square <= 0.0:
         y, tau = min_norm(part)
         image, square, status = part @ y, tau * tau, "min-norm"
-        if tau < SMALL**0.5:
-            return np.zeros(len(norms)), 0.0, "stationary"
+    if vanishes(part, y):
+        return np.zeros(len(norms)), 0.0, "stationary"
     length = square**0.5
     y, image = y / length, image / length
     n = norms if all_live else norms[live]

@@ -1,22 +1,26 @@
 r"""HRGrad: rotate conflicting gradients towards an anchor in the harmonized cone, then take equal cosines.
 
-With unit gradients $a_i = g_i/|g_i|$, cosines $C_{ij}$, anchor $v = \sum_k\beta_k a_k$ in
-$\mathcal K_H = \{A\alpha: \alpha\ge0,\ A^TA\alpha\ge0\}$, $p = C\beta$, $\theta_i = \arccos p_i$, $s_i = \sin\theta_i$:
+With unit gradients $a_i = g_i/|g_i|$, cosines $C_{ij}$ and an anchor $v = \sum_k\beta_k a_k$ in
+$\mathcal K_H = \{A\alpha: \alpha\ge0,\ A^TA\alpha\ge0\}$ (`hrgrad.cone`; the geometry is in `hrgrad.rotation`):
 
-1. Anchor (13): the normalised centroid of the extreme rays of K_H ("rays"), or the min-norm point of conv{a_i} ("minnorm").
-2. Conflict test, PAIRWISE: i conflicts if some $C_{ij} < -10^{-12}$.  (The text tests against v, which is in the dual cone, so
-   the test never fires and HRGrad would be ConFIG: `literal = true`.)
-3. Rotation (15) $r_i = \cos\varphi_i\,v + \sin\varphi_i\,(a_i - p_iv)/s_i$ with $\varphi_i$ in $[0, \varphi_i^{max}]$,
-   $\tan\varphi_i^{max} = \min_{K_{ij}<0} p_j/(-s_jK_{ij})$, $K_{ij} = (C_{ij}-p_ip_j)/(s_is_j)$: every r_i is in the dual cone
-   and every pair (r_i, r_j) is free of conflict by construction.  The MER energy (16)
-   $\frac{1}{m(m-1)}\sum_{i<j}(1-r_i\cdot r_j) + \frac{\lambda}{4m}\sum_i|r_i-a_i|^2$ is $-(A\cos\varphi_i+B\sin\varphi_i)$ in one
-   angle: exact coordinate descent, $\varphi_i = \mathrm{atan2}(B, A)$ clipped to the box, from its edge.
+1. Anchor (13): the normalised centroid of the extreme rays of K_H ("rays": jumps where a ray splits, counts copies), or the
+   min-norm point of conv{a_i} ("minnorm": continuous, any m, the best worst cosine).  "auto": rays up to m = 4.
+2. Conflict test, PAIRWISE: i turns if some $C_{ij} < -10^{-12}$.  The text tests against v, which lies in the dual cone: that
+   test ("anchor") can never fire, and HRGrad would be ConFIG.
+3. Rotation (15) $r_i = \cos\varphi_i\,v + \sin\varphi_i\,u_i$ with $\varphi_i$ in the box in which every r_i is in the dual cone:
+   no two rotated gradients conflict, by construction.  The MER energy (16)
+   $\frac{1}{m(m-1)}\sum_{i<j}(1-r_i\cdot r_j) + \frac{\lambda}{4m}\sum_i|r_i-a_i|^2$ is brought to a stationary point ("exact"), or
+   treated with the adaptive number of steps (17) ("steps"); both start at the edge of the box, so any truncation is safe.
 4. Equal cosines (19): $d = \mathcal N((R^T)^\dagger 1)$; where 1 is not in the range (dependent r_i) the min-norm point takes its
    place.  Guard: if d opposes an ORIGINAL gradient it is moved towards v just as far as needed.
-   Length: $\sum_ig_i\cdot d$ ("original": vanishes on the Pareto set) or $\sum_i|g_i|r_i\cdot d$ ("rotated": the paper).
+   Length: $\sum_ig_i\cdot d$ ("original": vanishes on the Pareto set) or $\sum_i|g_i|r_i\cdot d$ ("rotated": the paper, never small).
 
-Everything lives in m dimensions: one Gramian and one weighted sum of the original gradients.  State: none.
-Source: the HRGrad paper, equations (9)-(34); the corrections and their evidence in this project's specification of HRGrad.
+A point whose unit gradients have a hull as near to zero as `stationary` is Pareto stationary: reported, with a zero update.
+`literal` is the text as it stands: conflict test against the anchor, angles in [0, pi/2] from 0 by steps, no guard, "rotated";
+with `trigger = "pairwise"` it shows what its angles alone would do.  `momentum` puts it inside Adam (`hrgrad.momentum`).
+
+Cost: one Gramian, m-dimensional algebra, one weighted sum of the originals.  State: step and losses for (17); momenta.
+Source: the HRGrad paper, equations (9)-(34); (16), (17) from RGB, equations (1), (2); the corrections are this project's.
 """
 
 from __future__ import annotations
@@ -25,107 +29,101 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cone import anchor
-from ..method import AbstractMethod, Array, Direction, State, option, weighted
+from ..method import AbstractMethod, Array, Direction, State, loss_values, option, weighted
 from ..method import Options as BaseOptions
+from ..momentum import momentum_direction, momentum_state
 from ..problem import Problem
 from ..quadratic import equal_projections, min_norm
+from ..rotation import adaptive_steps, descend, polar, settle
 from .config import EQUAL, config_weights
 
 CONFLICT = -1e-12
-ALIGNED = 1e-9
-SWEEPS = 50
-RAYS_UP_TO = 8
-OPPOSED = 1e-2
+RAYS_UP_TO = 4
 
 
 @dataclass(frozen=True)
 class Options(BaseOptions):
-    anchor: str = option(
-        "auto",
-        "rays: (13); minnorm: any m; auto: rays up to m = 8 unless nearly opposed",
-        choices=("auto", "rays", "minnorm"),
-    )
+    anchor: str = option("auto", "rays: (13); minnorm; auto: rays up to m = 4", choices=("auto", "rays", "minnorm"))
+    engine: str = option("own", "enumeration of the rays: own, or cdd (cddlib)", choices=("own", "cdd"))
+    trigger: str = option("auto", "auto: pairwise, anchor if literal", choices=("auto", "pairwise", "anchor", "all"))
     penalty: float = option(1.0, "lambda of (16); the text gives no value, RGB uses 0 or 1", low=0.0)
+    solver: str = option("exact", "angles: exact, or steps (17)", choices=("exact", "steps"))
+    steps_min: int = option(5, "n_min of (17); RGB's smallest", low=0)
+    steps_max: int = option(50, "n_max of (17); RGB's largest", low=0)
+    sensitivity: float = option(1.0, "k of (17); not given in the text", low=1e-12)
+    inner_lr: float = option(0.2, "step of (17) on the angles; not given in the text", low=0.0)
     magnitude: str = option("original", "length of the update", choices=("original", "rotated"))
-    literal: bool = option(False, "the conflict test of the text: against the anchor")
-    stationary: float = option(
-        1e-6, "min-norm of the unit gradients below which the point counts as Pareto stationary", low=0.0
-    )
+    on_stationary: str = option("zero", "update at a Pareto stationary point", choices=("zero", "mean"))
+    stationary: float = option(1e-6, "min-norm of the unit gradients that counts as zero", low=0.0)
+    literal: bool = option(False, "the published text as it stands")
+    momentum: bool = option(False, "on moving averages inside Adam; follow with plain descent")
+    beta1: float = option(0.9, "momentum: memory of the gradients (Adam, M-ConFIG)", low=0.0, high=0.999999)
+    beta2: float = option(0.999, "momentum: memory of the squares (Adam, M-ConFIG)", low=0.0, high=0.99999999)
+    eps: float = option(1e-8, "momentum: added to the root (Adam, M-ConFIG)", low=0.0)
 
 
 def rotation_angles(C: Array, p: Array, turning: NDArray[np.bool_], penalty: float) -> Array:
-    """Polar angles phi (m,) of the rotated gradients about the anchor: minimiser of (16) in the box, coordinate by coordinate."""
-    m = len(p)
-    theta = np.arccos(np.clip(p, -1.0, 1.0))
-    s = np.sin(theta)
-    safe = np.maximum(s, ALIGNED)
-    K = (C - np.outer(p, p)) / np.outer(safe, safe)
-    np.fill_diagonal(K, 1.0)
-    with np.errstate(divide="ignore"):
-        reach = np.where(K < 0.0, p / np.maximum(-K * safe, 1e-300), np.inf)
-    top = np.minimum(np.arctan(reach.min(axis=1)), theta)
-    moving = turning & (s > ALIGNED)
-    phi = np.where(moving, top, theta)
-    pair, stay = 1.0 / (m * (m - 1)), penalty / (2.0 * m)
-    for _ in range(SWEEPS):
-        before = phi.copy()
-        for i in np.flatnonzero(moving):
-            cosines, sines = np.cos(phi), np.sin(phi)
-            A = pair * (cosines.sum() - cosines[i]) + stay * p[i]
-            B = pair * (K[i] @ sines - sines[i]) + stay * s[i]
-            phi[i] = min(max(np.arctan2(B, A), 0.0), top[i])
-        if np.abs(phi - before).max() < 1e-10:
-            break
-    return phi
+    """Polar angles phi (m,) about the anchor, p = C beta, at the stationary point of (16) in the box."""
+    q = polar(C, p)
+    top = q.top()
+    turning = turning & ~q.aligned
+    return settle(q, np.where(turning, top, q.theta), top, turning, penalty)
 
 
-def harmonized(C: Array, norms: Array, options: Options) -> tuple[Array, str, dict[str, float]]:
-    """Weights (m,) on the gradients of positive norm, status and diagnostics; C is their cosine matrix."""
+def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tuple[Array, str, dict[str, float]]:
+    """Weights (m,) on gradients of positive norm, status and diagnostics; C is their cosine matrix."""
     m = len(norms)
-    turning: NDArray[np.bool_] = np.asarray((C < CONFLICT).any(axis=1))
-    if options.literal:
-        turning = np.zeros(m, dtype=bool)  # a_i . v >= 0 for every i: the text's test cannot fire
-    if m == 1 or not turning.any():
+    conflict: NDArray[np.bool_] = C.min(1) < CONFLICT
+    trigger = ("anchor" if options.literal else "pairwise") if options.trigger == "auto" else options.trigger
+    turning = np.full(m, trigger == "all") if trigger != "pairwise" else conflict
+    if m == 1 or not turning.any():  # a_i . v >= 0 for every i: against the anchor nobody ever conflicts
         w, cosine, status = config_weights(C, norms)
-        return w, status, {"conflicting": 0.0, "rotation": 0.0, "c_alpha": cosine, "min_cosine": cosine}
-    beta, tau = anchor(C, "minnorm")
-    # the centroid of rays is discontinuous, and near opposition round-off decides which rays there are
-    wanted = "rays" if options.anchor == "auto" and m <= RAYS_UP_TO and tau > OPPOSED else options.anchor
-    if wanted == "rays":
-        beta, _ = anchor(C, "rays")
+        counts = {"conflicting": float(conflict.sum()), "rotation": 0.0}
+        return w, status, {**counts, "c_alpha": cosine, "min_cosine": cosine}
+    kind = options.anchor if options.anchor != "auto" else ("rays" if m <= RAYS_UP_TO else "minnorm")
+    beta, tau = anchor(C, kind, options.engine)
     if tau <= options.stationary:
-        return np.zeros(m), "stationary", {"conflicting": float(turning.sum()), "tau": tau}
-    p = C @ beta
-    phi = rotation_angles(C, p, turning, options.penalty)
-    theta = np.arccos(np.clip(p, -1.0, 1.0))
-    s = np.sin(theta)
-    x = np.where(s > ALIGNED, np.sin(phi) / np.maximum(s, ALIGNED), 1.0)
-    y = np.where(s > ALIGNED, np.cos(phi) - p * x, 0.0)
-    R = np.diag(x) + np.outer(y, beta)  # rows: r_i in terms of the a_j
-    G = R @ C @ R.T
+        weights = np.full(m, 1.0 / m) if options.on_stationary == "mean" else np.zeros(m)
+        return weights, "stationary", {"conflicting": float(conflict.sum()), "tau": tau}
+    q = polar(C, C @ beta)
+    turning = turning & ~q.aligned
+    if options.literal:
+        low = np.where(turning, q.theta - 0.5 * np.pi, q.theta)
+        phi = descend(q, q.theta, low, q.theta, options.penalty, steps, options.inner_lr)
+    else:
+        top = q.top()
+        phi = np.where(turning, top, q.theta)
+        if options.solver == "exact":
+            phi = settle(q, phi, top, turning, options.penalty)
+        else:
+            low = np.where(turning, 0.0, q.theta)
+            phi = descend(q, phi, low, phi, options.penalty, steps, options.inner_lr)
+    G, x, y = q.rotated(phi)
     z, residual = equal_projections(G)
-    status = "ok"
-    if residual > EQUAL or not z @ G @ z > 0.0:
-        z, _ = min_norm(G)
-        status = "min-norm"
-    q = R.T @ (z / np.sqrt(z @ G @ z))
-    cosines = C @ q
-    if cosines.min() < 0.0:  # guard: the smallest share of the anchor that opposes no original gradient
+    square, status = float(z @ (G @ z)), "ok"
+    if residual > EQUAL or not square > 0.0:
+        z, length = min_norm(G)
+        square, status = length * length, "min-norm"
+    d = (x * z + float(y @ z) * beta) / square**0.5
+    cosines = C @ d
+    if not options.literal and cosines.min() < 0.0:  # guard: the smallest share of v that opposes no original gradient
         bad = cosines < 0.0
-        t = min(1.0, float((-cosines[bad] / np.maximum(p[bad] - cosines[bad], 1e-300)).max()))
-        q = (1.0 - t) * q + t * beta
-        q /= np.sqrt(q @ C @ q)
-        cosines, status = C @ q, "guarded"
-    image = cosines if options.magnitude == "original" else R @ cosines
-    weights = float(norms @ image) * q / norms
+        t = min(1.0, float((-cosines[bad] / np.maximum(q.p[bad] - cosines[bad], 1e-300)).max()))
+        d = (1.0 - t) * d + t * beta
+        d /= float(d @ (C @ d)) ** 0.5
+        cosines, status = C @ d, "guarded"
+    image = x * cosines + y * float(beta @ cosines)
+    rotated = options.literal or options.magnitude == "rotated"
+    weights = float(norms @ (image if rotated else cosines)) * d / norms
     numbers = {
-        "conflicting": float(turning.sum()),
-        "rotation": float(np.abs(theta - phi).max()),
-        "c_alpha": float((R @ cosines).min()),
+        "conflicting": float(conflict.sum()),
+        "rotation": float(np.abs(q.theta - phi).max()),
+        "c_alpha": float(image.min()),
         "min_cosine": float(cosines.min()),
         "tau": tau,
     }
@@ -150,13 +148,32 @@ class Method(AbstractMethod):
     )
 
     @classmethod
+    def initial_state(cls, m: int, options: Any) -> State:
+        state: State = {"step": 0, "losses": torch.zeros(m, dtype=torch.float64)}
+        return {**state, **momentum_state(m)} if options.momentum else state
+
+    @classmethod
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        C, norms = problem.cosines, problem.norms
-        live = norms > 0.0
-        weights = np.zeros(len(norms))
-        if not live.any():
-            return weighted(weights, "stationary"), state
-        weights[live], status, numbers = harmonized(C[np.ix_(live, live)], norms[live], options)
+        steps = options.steps_min
+        if options.solver == "steps" or options.literal:
+            L = loss_values(losses, "hrgrad") if losses is not None else np.ones(problem.m)
+            before = L if state["step"] == 0 else state["losses"].numpy()
+            steps = adaptive_steps(L, before, options.steps_min, options.steps_max, options.sensitivity)
+            state = {**state, "step": int(state["step"]) + 1, "losses": torch.from_numpy(L.copy())}
+
+        def inner(C: Array, norms: Array) -> tuple[Array, str, dict[str, float]]:
+            live = norms > 0.0
+            if live.all():
+                return harmonized(C, norms, options, steps)
+            weights = np.zeros(len(norms))
+            if not live.any():
+                return weights, "stationary", {}
+            weights[live], status, numbers = harmonized(C[np.ix_(live, live)], norms[live], options, steps)
+            return weights, status, numbers
+
+        if options.momentum:
+            return momentum_direction(problem, state, options, "hrgrad", inner)
+        weights, status, numbers = inner(problem.cosines, problem.norms)
         return weighted(weights, status, **numbers), state

@@ -12,8 +12,10 @@ import torch
 
 import hrgrad
 from hrgrad.descent import adam_state
+from hrgrad.methods.graddrop import drop
 from hrgrad.methods.gradvac import gradvac_weights
 from hrgrad.methods.pcgrad import pcgrad_weights
+from hrgrad.methods.rotograd import Rotation
 
 DATA = json.loads((Path(__file__).parent / "data" / "published.json").read_text())
 MATRICES = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in DATA["_meta"]["matrices"].items()}
@@ -189,3 +191,129 @@ def test_rlw_draws_the_softmax_of_normals():
         generator = torch.Generator().manual_seed(entry["input"]["seed"])
         found, _ = method.direction(hrgrad.Problem(m=entry["input"]["m"]), None, {}, None, generator)
         np.testing.assert_allclose(found.weights, entry["output"]["weights"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("entry", entries("CAGrad"))
+def test_cagrad(entry):
+    given = entry["hyperparameters"]
+    c = given.get("c", given.get("calpha"))
+    rescale = 0 if given["rescale"] == "none" else int(given["rescale"])
+    check(hrgrad.aggregate("cagrad", matrix(entry), c=c, rescale=rescale), entry)
+
+
+@pytest.mark.parametrize("entry", entries("GradDrop"))
+def test_graddrop(entry):
+    leak = entry["hyperparameters"]["leak"]
+    leak = torch.tensor(leak, dtype=torch.float64) if isinstance(leak, list) else leak
+    check(drop(matrix(entry), torch.tensor(entry["input"]["U"], dtype=torch.float64), leak), entry, digits=10)
+
+
+@pytest.mark.parametrize("entry", entries("GradNorm", producer="gradnorm-pytorch"))
+def test_gradnorm(entry):
+    """That package averages over the tasks (lr / m) and takes r^-alpha: equal only with the sign turned round."""
+    given, J = entry["hyperparameters"], matrix(entry)
+    method = hrgrad.load_method("gradnorm")
+    options = method.Options.read(alpha=-given["alpha"], lr=given["lr"] / len(J))
+    state = method.initial_state(len(J), options)
+    for expected in entry["output"]["per_step"]:
+        losses = torch.tensor(expected["losses"], dtype=torch.float64)
+        found, state = method.direction(hrgrad.Problem(J), losses, state, options)
+        np.testing.assert_allclose(found.weights @ J, expected["P_grad"], atol=3e-5)
+        np.testing.assert_allclose(state["w"], expected["weights_after"], rtol=3e-5)
+
+
+@pytest.mark.parametrize("entry", entries("MoCo"))
+def test_moco(entry):
+    J, losses = matrix(entry), torch.tensor(entry["input"]["losses"], dtype=torch.float64)
+    method = hrgrad.load_method("moco")
+    options = method.Options.read(project="softmax", scaled=True)
+    state = method.initial_state(len(J), options)
+    for update, weights in zip(entry["output"]["updates"], entry["output"]["lambda"], strict=True):
+        found, state = method.direction(hrgrad.Problem(J), losses, state, options)
+        np.testing.assert_allclose(found.vector, update, atol=3e-6)
+        np.testing.assert_allclose(state["lambda"], weights, atol=3e-6)
+    np.testing.assert_allclose(state["y"], entry["output"]["y_after"], atol=1e-5)
+
+
+@pytest.mark.parametrize("entry", entries("RGB"))
+def test_rgb(entry):
+    """The producer starts d at the first mean, renormalises it and keeps the angles between calls."""
+    given = entry["hyperparameters"]
+    method = hrgrad.load_method("rgb")
+    options = method.Options.read(
+        mu=given["mu"], penalty=given["lambd"], steps=given["alpha_steps"], lr=given["lr_inner"], warm=True
+    )
+    calls = [torch.tensor(rows, dtype=torch.float64) for rows in entry["input"]["J_per_call"]]
+    state = method.initial_state(len(calls[0]), options)
+    names = ("updates", "alphas", "ema_direction")
+    for J, *expected in zip(calls, *(entry["output"][name] for name in names), strict=True):
+        found, state = method.direction(hrgrad.Problem(J), None, state, options)
+        for value, wanted in zip((found.vector, state["alpha"], state["direction"]), expected, strict=True):
+            np.testing.assert_allclose(value, wanted, atol=3e-5)
+
+
+@pytest.mark.parametrize("entry", entries("M-ConFIG"))
+def test_mconfig(entry):
+    J = matrix(entry)
+    method = hrgrad.load_method("mconfig")
+    options = method.Options.read()
+    state = method.initial_state(len(J), options)
+    for call, expected in zip(entry["input"]["calls"], entry["output"]["updates"], strict=True):
+        rows = tuple(call["indexes"])
+        problem = hrgrad.Problem(call["scale"] * J[list(rows)], m=len(J), rows=rows)
+        found, state = method.direction(problem, None, state, options)
+        np.testing.assert_allclose(found.vector, expected, atol=3e-4)
+
+
+def test_rotograd():
+    """The shared layer's gradient through two rotated heads; the rotations themselves are the producer's."""
+    entry = DATA["RotoGrad"][0]
+
+    def tensor(values):
+        return torch.tensor(values, dtype=torch.float64)
+
+    given = entry["input"]
+    W, X = tensor(given["backbone_W"]), tensor(given["X"])
+    method = hrgrad.load_method("rotograd")
+    options = method.Options.read()
+    state = method.initial_state(2, options)
+    for expected in entry["output"]["per_step"]:
+        z, rows, losses = X @ W.T, [], []
+        for head, target, rotation in zip(given["head_W"], given["Y"], expected["R_before"], strict=True):
+            leaf = z.clone().requires_grad_()
+            loss = ((leaf @ tensor(rotation).T @ tensor(head).T - tensor(target)) ** 2).mean()
+            rows.append(torch.autograd.grad(loss, leaf)[0].reshape(-1))
+            losses.append(loss.detach())
+        problem = hrgrad.Problem(torch.stack(rows))
+        found, state = method.direction(problem, torch.stack(losses), state, options)
+        gradient = found.update(problem).view_as(z).T @ X
+        np.testing.assert_allclose(gradient, expected["backbone_grad"], rtol=1e-7)
+
+
+def test_rotation_aligns_the_feature_gradients():
+    """Gradient descent on the loss of `Rotation` turns two opposed feature gradients into one direction."""
+    generator = torch.Generator().manual_seed(0)
+    wanted = torch.randn(32, 4, generator=generator, dtype=torch.float64)
+    rotation = Rotation(4, torch.float64)
+    optimizer = torch.optim.SGD(rotation.parameters(), lr=0.05)
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator, dtype=torch.float64))[0]
+    turn[:, 0] *= torch.linalg.det(turn)
+    seen = wanted @ turn.T  # what the head's side sees of the common direction
+    for _ in range(300):
+        optimizer.zero_grad()
+        rotation.loss(seen, wanted).backward()
+        optimizer.step()
+    torch.testing.assert_close(rotation.matrix().detach(), turn, rtol=0, atol=1e-3)
+    torch.testing.assert_close(rotation(wanted).detach(), seen, rtol=0, atol=1e-2)
+
+
+def test_lbpinn_makes_all_losses_pull_equally():
+    """First step: lambda_i |g_i| = sum_j |g_j|; then a moving average; no published value was found."""
+    J = MATRICES["J3"] * torch.tensor([[1.0], [1e3], [1e-3]], dtype=torch.float64)
+    method = hrgrad.load_method("lbpinn")
+    options = method.Options.read(beta=0.9)
+    found, state = method.direction(hrgrad.Problem(J), None, method.initial_state(3, options), options)
+    norms = J.norm(dim=1)
+    torch.testing.assert_close(found.weights * norms, norms.sum().expand(3))
+    second, _ = method.direction(hrgrad.Problem(J.flip(0)), None, state, options)
+    torch.testing.assert_close(second.weights, 0.9 * found.weights + 0.1 * norms.sum() / norms.flip(0))
