@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from solvers.problem.equation import Table
 from solvers.problem.registry import Registry, nearest
@@ -41,6 +41,8 @@ class TrainOptions(Table):
     refresh                a share of the points is drawn anew every so many steps
     width, depth           of the hidden layers
     velocities             velocity nodes of the network's head
+    time_limit             seconds after which a run ends with a valid result
+    checkpoint_seconds     seconds between checkpoints; 0 writes one at every logged step
     """
 
     equation_kind: ClassVar[str] = ""
@@ -62,6 +64,13 @@ class TrainOptions(Table):
     velocities: Annotated[int, Field(ge=4)] = 32
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0.0)] = 20.0
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "TrainOptions":
+        if not self.steps and (self.second_order == "none" or not self.second_steps):
+            raise ValueError("steps = 0 and no second_steps: there is nothing to train")
+        return self
 
     @field_validator("formulation")
     @classmethod

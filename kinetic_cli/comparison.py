@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import typer
 
-from solvers.problem.result import Result
-from solvers.problem.status import BadInput
+from solvers.problem.result import Result, atomic_hdf5
+from solvers.problem.status import BadInput, KineticError
 
 from . import screen
-from .metrics import cell_widths, mean_ranks, relative_l2, scaled_l2, slope
+from .metrics import cell_weights, mean_ranks, relative_l2, scaled_l2, slope
 
 COLUMNS = ("case", "run", "method", "seed", "eps", "seen", "t", "field")
 MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "mass_error")
@@ -32,11 +32,11 @@ def compare(
     Example: kinetic compare results/sod --json
     """
     found = comparison(paths or [Path("results")])
+    store_errors(found)
     for line in found["skipped"]:
         screen.say(f"skipped: {line}")
     if not found["errors"] and not found["limits"]:
         raise BadInput("nothing to compare: no reference with a result of the same case; run `kinetic reference` first")
-    store_errors(found)
     if as_json:
         shown = {key: found[key] for key in ("errors", "ranks", "cost", "skipped")}
         screen.answer(json.dumps(shown, indent=1, allow_nan=False, default=str))
@@ -79,22 +79,21 @@ def comparison(paths: list[Path]) -> dict[str, Any]:
         groups[f"{result.case.name} {result.case.problem_sha256}"].append((path, result))
     found: dict[str, Any] = {"errors": [], "limits": [], "ranks": {}, "cost": [], "skipped": skipped, "groups": []}
     for members in groups.values():
-        reference = next((pair for pair in members if pair[1].kind == "reference" and pair[1].run == "reference"), None)
-        if reference is None:
-            reference = next((pair for pair in members if pair[1].kind == "reference"), None)
-        others = [pair for pair in members if reference is None or pair[0] != reference[0]]
-        if reference is None:
-            skipped.extend(f"{path}: no reference of this case; run `kinetic reference`" for path, _ in others)
+        references = [pair for pair in members if pair[1].kind == "reference"]
+        if not references:
+            skipped.extend(f"{path}: no reference of this case; run `kinetic reference`" for path, _ in members)
             continue
+        reference = next((pair for pair in references if pair[1].run == "reference"), references[0])
+        others = [pair for pair in members if pair[0] != reference[0]]
         found["limits"] += limit_rows(reference[1])
         kept = []
         for path, result in others:
-            rows, reason = error_rows(path, result, reference[1])
+            rows, reason = error_rows(result, reference[1])
             skipped.extend([f"{path}: {reason}"] if reason else [])
             if rows:
                 found["errors"] += rows
-                kept.append((path, result))
-        for path, result in [reference, *kept]:
+                kept.append((path, result, rows))
+        for path, result in [reference, *((path, result) for path, result, _ in kept)]:
             found["cost"].append(cost_row(path, result))
         found["groups"].append({"reference": reference, "results": kept})
     found["ranks"] = ranks(found["errors"])
@@ -118,8 +117,9 @@ def limit_rows(reference: Result) -> list[dict[str, Any]]:
     """Distance of the reference to the limit solution, per Knudsen number."""
     rows = []
     if "rho" in reference.limit and "rho" in reference.fields:
+        weights = cell_weights(reference.coordinates)
         for i, eps in enumerate(reference.coordinates["eps"]):
-            value = relative_l2(reference.fields["rho"][i], reference.limit["rho"])
+            value = relative_l2(reference.fields["rho"][i], reference.limit["rho"], weights)
             rows.append({"case": reference.case.name, "eps": float(eps), "ap_error": _finite(value)})
     return rows
 
@@ -128,20 +128,14 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _index(axis: Any, value: float) -> int | None:
-    """Position of a number on an axis, up to round-off."""
-    close = np.flatnonzero(np.isclose(axis, value, rtol=1e-9, atol=0.0))
-    return int(close[0]) if len(close) else None
-
-
-def error_rows(path: Path, result: Result, reference: Result) -> tuple[list[dict[str, Any]], str]:
+def error_rows(result: Result, reference: Result) -> tuple[list[dict[str, Any]], str]:
     """Errors of one result on the reference's grid; and why something is missing."""
     theirs, ours = reference.coordinates, result.coordinates
     if "x" not in ours:
         return [], "holds no fields yet (the run is unfinished)"
     fields = [name for name in result.fields if name in reference.fields and name != "f"]
-    times = [(j, k) for j, t in enumerate(theirs["t"]) if (k := _index(ours["t"], t)) is not None]
-    pairs = [(i, n) for i, eps in enumerate(theirs["eps"]) if (n := _index(ours["eps"], eps)) is not None]
+    times = [(j, k) for j, t in enumerate(theirs["t"]) if (k := result.index("t", t)) is not None]
+    pairs = [(i, n) for i, eps in enumerate(theirs["eps"]) if (n := result.index("eps", eps)) is not None]
     missing = (
         [f"{len(ours['eps']) - len(pairs)} Knudsen numbers without a reference"]
         if len(pairs) < len(ours["eps"])
@@ -151,10 +145,11 @@ def error_rows(path: Path, result: Result, reference: Result) -> tuple[list[dict
         lacking = "fields" if not fields else "times" if not times else "Knudsen numbers"
         return [], f"has no {lacking} in common with the reference"
     rows = []
+    weights = cell_weights(theirs)
+    js, ks = [j for j, _ in times], [k for _, k in times]
     for i, n in pairs:
         eps = float(theirs["eps"][i])
         for field in fields:
-            js, ks = [j for j, _ in times], [k for _, k in times]
             value, truth = result.fields[field][n, ks], reference.fields[field][i, js]
             value = on_grid(value, ours, theirs)
             if not (np.isfinite(value).all() and np.isfinite(truth).all()):
@@ -164,9 +159,6 @@ def error_rows(path: Path, result: Result, reference: Result) -> tuple[list[dict
             uncertainty = reference.uncertainty.get(field)
             for position, j in [(None, None), *enumerate(js)]:
                 chosen = slice(None) if position is None else position
-                weights = cell_widths(theirs["x"])
-                if value.ndim == 3:
-                    weights = weights[:, None] * cell_widths(theirs["y"])
                 a, b = value[chosen], truth[chosen]
                 row: dict[str, Any] = {
                     "case": result.case.name,
@@ -188,7 +180,8 @@ def error_rows(path: Path, result: Result, reference: Result) -> tuple[list[dict
                 if uncertainty is not None:
                     row["reference_error"] = _finite(float(np.max(uncertainty[i, js if j is None else j])))
                 if field == "rho":
-                    mass = np.sum(weights * (a - b), axis=-1) / np.sum(weights * np.abs(b), axis=-1)
+                    space = tuple(range(a.ndim - weights.ndim, a.ndim))
+                    mass = np.sum(weights * (a - b), axis=space) / np.sum(weights * np.abs(b), axis=space)
                     row["mass_error"] = _finite(float(np.max(np.abs(mass))))
                 rows.append(row)
     return rows, "; ".join(missing)
@@ -227,22 +220,43 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
 
 
 def store_errors(found: dict[str, Any]) -> None:
-    """`/errors` of every compared result: one column per measure."""
+    """`/errors` of every compared result, the file replaced whole: one column per measure."""
     for group in found["groups"]:
-        for path, result in group["results"]:
-            rows = [r for r in found["errors"] if r["run"] == result.run and r["case"] == result.case.name]
+        for path, _, rows in group["results"]:
+
+            def fill(file: h5py.File, rows: list[dict[str, Any]] = rows) -> None:
+                if "errors" in file:
+                    del file["errors"]
+                table = file.create_group("errors")
+                for key in (*COLUMNS[4:], *MEASURES):
+                    column = [np.nan if row[key] is None else row[key] for row in rows]
+                    kind = h5py.string_dtype() if key == "field" else bool if key == "seen" else float
+                    data = table.create_dataset(key, data=np.array(column, dtype=kind))
+                    data.attrs["long_name"], data.attrs["units"] = key, "1"
+
             try:
-                with h5py.File(path, "r+") as file:
-                    if "errors" in file:
-                        del file["errors"]
-                    table = file.create_group("errors")
-                    for key in (*COLUMNS[4:], *MEASURES):
-                        column = [np.nan if row[key] is None else row[key] for row in rows]
-                        kind = h5py.string_dtype() if key == "field" else bool if key == "seen" else float
-                        data = table.create_dataset(key, data=np.array(column, dtype=kind))
-                        data.attrs["long_name"], data.attrs["units"] = key, "1"
-            except OSError:
-                found["skipped"].append(f"{path}: is read-only; its /errors table was not written")
+                atomic_hdf5(path, fill, copy_of=path)
+            except KineticError as error:
+                found["skipped"].append(f"the /errors table of {error}")
+
+
+def print_errors(result: Result, rows: list[dict[str, Any]]) -> dict[float, dict[str, Any]]:
+    """The error table of one result, all output times together; returns its rows by eps and field."""
+    by_eps: dict[float, dict[str, Any]] = defaultdict(dict)
+    for row in rows:
+        if row["t"] is None:
+            by_eps[row["eps"]][row["field"]] = row
+    fields = list(dict.fromkeys(field for cells in by_eps.values() for field in cells))
+    lines = []
+    for eps, cells in sorted(by_eps.items(), reverse=True):
+        first = next(iter(cells.values()))
+        errors = [screen.number(cells[f]["relative_l2"], 1) if f in cells else "-" for f in fields]
+        rho = cells.get("rho", first)
+        tail = [screen.number(rho[key], 1) for key in ("ap_error", "mass_error", "reference_error")]
+        lines.append([f"{eps:g}", "seen" if first["seen"] else "unseen", *errors, *tail])
+    title = f"{result.case.name}: {result.run}, relative L2 error over all output times"
+    screen.table(title, ["eps", "", *fields, "AP", "mass", "ref."], lines)
+    return by_eps
 
 
 def print_tables(found: dict[str, Any]) -> None:
@@ -250,25 +264,8 @@ def print_tables(found: dict[str, Any]) -> None:
     for group in found["groups"]:
         reference = group["reference"][1]
         name = reference.case.name
-        for _, result in group["results"]:
-            rows = [r for r in found["errors"] if r["run"] == result.run and r["case"] == name and r["t"] is None]
-            fields = list(dict.fromkeys(r["field"] for r in rows))
-            by_eps: dict[float, dict[str, Any]] = defaultdict(dict)
-            for row in rows:
-                by_eps[row["eps"]][row["field"]] = row
-            lines = []
-            for eps, cells in sorted(by_eps.items(), reverse=True):
-                first = next(iter(cells.values()))
-                errors = [screen.number(cells[f]["relative_l2"], 1) if f in cells else "-" for f in fields]
-                rho = cells.get("rho", first)
-                tail = [
-                    screen.number(rho["ap_error"], 1),
-                    screen.number(rho["mass_error"], 1),
-                    screen.number(rho["reference_error"], 1),
-                ]
-                lines.append([f"{eps:g}", "seen" if first["seen"] else "unseen", *errors, *tail])
-            title = f"{name}: {result.run}, relative L2 error over all output times"
-            screen.table(title, ["eps", "", *fields, "AP", "mass", "ref."], lines)
+        for _, result, rows in group["results"]:
+            by_eps = print_errors(result, rows)
             ap = [(e, c["rho"]["ap_error"]) for e, c in by_eps.items() if "rho" in c and c["rho"]["ap_error"]]
             if len(ap) > 2:
                 fitted = slope(np.array([e for e, _ in ap]), np.array([a for _, a in ap]))

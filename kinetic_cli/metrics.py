@@ -7,6 +7,7 @@ vanish (u, q, J) the scaled error with denominator ||1 + |phi_ref||| is given be
 error is the same distance to the solution of the limit equation.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,20 @@ def cell_widths(x: Array) -> Array:
     return np.diff(edges)
 
 
-def relative_l2(value: Array, reference: Array, weights: Array | float = 1.0) -> float:
+def cell_weights(coordinates: Mapping[str, Array]) -> Array:
+    """Weights of the cells of a result's grid, shape (x,) or (x, y)."""
+    weights = cell_widths(coordinates["x"])
+    return weights[:, None] * cell_widths(coordinates["y"]) if "y" in coordinates else weights
+
+
+def relative_l2(value: Array, reference: Array, weights: Array) -> float:
     """||value - reference|| / ||reference||; NaN where the reference vanishes."""
     norm = float(np.sqrt(np.sum(weights * reference**2)))
     distance = float(np.sqrt(np.sum(weights * (value - reference) ** 2)))
     return distance / norm if norm > 0 else float("nan")
 
 
-def scaled_l2(value: Array, reference: Array, weights: Array | float = 1.0) -> float:
+def scaled_l2(value: Array, reference: Array, weights: Array) -> float:
     """||value - reference|| / ||1 + |reference|||."""
     norm = float(np.sqrt(np.sum(weights * (1.0 + np.abs(reference)) ** 2)))
     return float(np.sqrt(np.sum(weights * (value - reference) ** 2))) / norm

@@ -7,8 +7,6 @@ import numpy as np
 
 from solvers.problem.result import Result
 
-from .metrics import relative_l2
-
 #: Okabe, Ito (2008), Color Universal Design
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLE = {
@@ -46,13 +44,13 @@ def case_figures(group: dict[str, Any]) -> list[Path]:
     """Profiles per Knudsen number, error over eps and training history of one case; returns the files."""
     path, reference = group["reference"]
     folder = path.parent / "figures"
-    results = [result for _, result in group["results"]]
+    results = [result for _, result, _ in group["results"]]
     files = []
     if "y" not in reference.coordinates:
         for field in (name for name in reference.fields if name != "f"):
             files += _save(profiles(reference, results, field), folder, f"profiles-{field}")
     if results:
-        files += _save(errors_over_eps(reference, results), folder, "errors")
+        files += _save(errors_over_eps(reference, group["results"]), folder, "errors")
     trained = [result for result in results if len(result.history.get("iteration", [])) > 1]
     if trained:
         files += _save(histories(trained), folder, "history")
@@ -73,9 +71,9 @@ def profiles(reference: Result, results: list[Result], field: str) -> Any:
         if field in reference.limit:
             axis.plot(reference.coordinates["x"], reference.limit[field][-1], ":", color="0.4", lw=1, label="limit")
         for colour, result in zip(COLOURS, results, strict=False):
-            match = np.flatnonzero(np.isclose(result.coordinates["eps"], eps, rtol=1e-9, atol=0))
-            if field in result.fields and len(match):
-                profile = result.fields[field][match[0], -1]
+            n = result.index("eps", eps)
+            if field in result.fields and n is not None:
+                profile = result.fields[field][n, -1]
                 axis.plot(result.coordinates["x"], profile, "--", color=colour, lw=1.2, label=result.run)
         axis.set_title(rf"$\varepsilon$ = {eps:g}", fontsize=9)
     for axis in axes.flat[len(eps_axis) :]:
@@ -89,21 +87,16 @@ def profiles(reference: Result, results: list[Result], field: str) -> Any:
     return figure
 
 
-def errors_over_eps(reference: Result, results: list[Result]) -> Any:
+def errors_over_eps(reference: Result, compared: list[tuple[Path, Result, list[dict[str, Any]]]]) -> Any:
     """Relative L2 error of rho over eps, unseen Knudsen numbers as hollow marks; the reference's own error as a band."""
     plt = _pyplot()
     figure, axis = plt.subplots(figsize=(4.6, 3.2))
-    for colour, result in zip(COLOURS, results, strict=False):
-        points = []
-        for i, eps in enumerate(reference.coordinates["eps"]):
-            match = np.flatnonzero(np.isclose(result.coordinates["eps"], eps, rtol=1e-9, atol=0))
-            if (
-                len(match)
-                and "rho" in result.fields
-                and result.fields["rho"][match[0]].shape == reference.fields["rho"][i].shape
-            ):
-                error = relative_l2(result.fields["rho"][match[0]], reference.fields["rho"][i])
-                points.append((eps, error, eps in result.case.knudsen.evaluate))
+    for colour, (_, result, rows) in zip(COLOURS, compared, strict=False):
+        points = [
+            (row["eps"], row["relative_l2"], row["seen"])
+            for row in rows
+            if row["field"] == "rho" and row["t"] is None and row["relative_l2"]
+        ]
         if points:
             numbers, errors, seen = (np.array(column) for column in zip(*points, strict=True))
             axis.loglog(numbers, errors, "-", color=colour, lw=1, label=result.run)

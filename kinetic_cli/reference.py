@@ -15,7 +15,7 @@ from solvers.problem.status import BadInput, NumericalError, Status
 
 from . import screen
 from .cases import CaseFile, Results, Settings, Variant, load_case
-from .metrics import relative_l2
+from .comparison import limit_rows
 from .provenance import provenance
 
 
@@ -70,6 +70,7 @@ def _start(case: Case, scheme: Scheme, options: object, path: Path, name: str, r
         old = Result.read(path)
         if old.case.sha256 != case.sha256:
             raise BadInput(f"{path}: belongs to another case (its case_sha256 differs); run without --resume")
+        old.status = Status.RUNNING
         return old
     result = Result.empty(case, "reference", name, scheme.coordinates(case, options), case.knudsen.all)
     result.attributes |= {
@@ -115,11 +116,10 @@ def solve_limit(case: Case, result: Result) -> None:
 def close(case: Case, result: Result, rows: list[list[float]], path: Path) -> None:
     """The closing table."""
     shown = []
-    eps_axis = list(result.coordinates["eps"])
+    distances = {row["eps"]: row["ap_error"] for row in limit_rows(result)}
     for eps, steps, seconds, drift in rows:
-        i = eps_axis.index(eps)
-        distance = relative_l2(result.fields["rho"][i], result.limit["rho"]) if "rho" in result.limit else float("nan")
-        shown.append([f"{eps:g}", f"{int(steps)}", f"{seconds:.2f}", screen.number(drift), screen.number(distance)])
+        numbers = [screen.number(drift), screen.number(distances.get(eps))]
+        shown.append([f"{eps:g}", f"{int(steps)}", f"{seconds:.2f}", *numbers])
     if shown:
         columns = ["eps", "steps", "seconds", "drift", "distance to limit"]
         screen.table(f"{case.name}: {case.reference['scheme']}", columns, shown)

@@ -1,6 +1,5 @@
 """`kinetic train CASE`: one network for all Knudsen numbers of a case."""
 
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -18,12 +17,14 @@ from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
 
 from . import screen
 from .cases import CaseFile, Results, Settings, Variant, load_case
-from .metrics import relative_l2
+from .comparison import error_rows, print_errors
+from .metrics import cell_weights, relative_l2
 from .provenance import provenance
 
-#: seconds between checkpoints; 0 writes one at every logged step
-CHECKPOINT_SECONDS = float(os.environ.get("KINETIC_CHECKPOINT_SECONDS", "20"))
+#: seconds between looks at the error for the live view
 PREDICT_SECONDS = 10.0
+#: options that may change between a checkpoint and its continuation
+BUDGET = ("time_limit", "checkpoint_seconds")
 
 
 class Interrupt:
@@ -127,13 +128,16 @@ def _start(case: Case, run: str, path: Path, resume: bool) -> tuple[Result, Mapp
             )
         state = read_tree(file["state"])
     result = Result.read(path)
-    result.case = case
+    result.case, result.status = case, Status.RUNNING
+    # a run that was killed or diverged may have logged more than its last checkpoint knows
+    kept = sum(iteration <= state["step"] for iteration in result.history.get("iteration", []))
+    result.history = {column: values[:kept] for column, values in result.history.items()}
     return result, state
 
 
 def _train_key(case: Case) -> str:
     """What must not change between a checkpoint and its continuation: everything but the budget."""
-    return repr(sorted((k, v) for k, v in case.train.items() if k not in ("time_limit",)))
+    return repr(sorted((k, v) for k, v in case.train.items() if k not in BUDGET))
 
 
 class Training:
@@ -161,6 +165,7 @@ class Training:
         from apnn.train import train as train_network
 
         status, message = Status.DONE, ""
+        self.state = state
         last: Snapshot | None = None
         try:
             with Interrupt() as interrupt, screen.board(f"{self.case.name} {self.options.method}") as board:
@@ -176,7 +181,7 @@ class Training:
                 status = Status.TIME_LIMIT
         except NumericalError as error:
             status, message = Status.DIVERGED, str(error)
-        self.close(status, message, last)
+        self.close(status, message)
 
     def _share(self, progress: float) -> tuple[float, str]:
         elapsed = time.perf_counter() - self.begin
@@ -201,7 +206,7 @@ class Training:
         if snapshot.state is not None:
             self.state = snapshot.state
             now = time.perf_counter()
-            if now - self.saved >= CHECKPOINT_SECONDS:
+            if now - self.saved >= self.options.checkpoint_seconds:
                 self.save()
                 self.saved = now
             if self.reference is not None and screen.notes.is_terminal and now - self.predicted > PREDICT_SECONDS:
@@ -213,8 +218,9 @@ class Training:
         assert self.reference is not None
         axes = self.reference.coordinates
         fields = self.predict(list(axes["eps"]), axes["t"], axes["x"])
+        weights = cell_weights(axes)
         pairs = zip(fields["rho"], self.reference.fields["rho"], strict=True)
-        return max(relative_l2(ours, theirs) for ours, theirs in pairs)
+        return max(relative_l2(ours, theirs, weights) for ours, theirs in pairs)
 
     def predict(self, eps: list[float], times: Any, x: Any) -> dict[str, Any]:
         from apnn.train import predict
@@ -235,40 +241,35 @@ class Training:
         self.result.attributes["wall_seconds"] = time.perf_counter() - self.start
         self.result.write(self.path)
 
-    def close(self, status: Status, message: str, last: Snapshot | None) -> None:
+    def close(self, status: Status, message: str) -> None:
         """Evaluate the network on the reference's grid, write everything, print the closing table."""
         result = self.result
         result.status, result.message = status, message
         if self.state is None:
-            raise NumericalError(message) if message else KeyboardInterrupt
+            raise NumericalError(
+                message
+            )  # nothing but a loss that was not finite from the start ends a run without a step
+        steps = int(self.state["step"])
         x = self.reference.coordinates["x"] if self.reference else default_grid(self.case)
         result.coordinates["x"] = np.asarray(x)
         eps = list(result.coordinates["eps"])
         result.fields = self.predict(eps, result.coordinates["t"], x)
-        result.network = {"theta": np.asarray(self.state["theta"]), "steps": last.step if last else 0}
+        result.network = {"theta": np.asarray(self.state["theta"]), "steps": steps}
         if status is Status.DIVERGED:
             # the optimizer's arrays have moved on since the last good step: keep the last whole checkpoint
             result.attributes["wall_seconds"] = time.perf_counter() - self.start
             result.write(self.path)
         else:
             self.save()
-        rows = []
         if self.reference is not None:
-            theirs = list(self.reference.coordinates["eps"])
-            for i, value in enumerate(eps):
-                if value in theirs:
-                    row = [f"{value:g}", "seen" if value in self.case.knudsen.evaluate else "unseen"]
-                    for field in result.fields:
-                        if field in self.reference.fields:
-                            ref = self.reference.fields[field][theirs.index(value)]
-                            row.append(screen.number(relative_l2(result.fields[field][i], ref)))
-                    rows.append(row)
-            shared = [field for field in result.fields if field in self.reference.fields]
-            screen.table(f"{self.case.name}: {result.run}, relative L2 error", ["eps", "", *shared], rows)
+            rows, reason = error_rows(result, self.reference)
+            print_errors(result, rows)
+            if reason:
+                screen.say(f"not compared: {reason}")
         else:
             screen.say(f"no reference of this problem yet: run `kinetic reference` for {self.case.name} to see errors")
         seconds = result.attributes["wall_seconds"]
-        screen.say(f"{status}: {last.step if last else 0} steps in {screen.duration(seconds)}")
+        screen.say(f"{status}: {steps} steps in {screen.duration(seconds)}")
         screen.answer(str(self.path))
         if status is Status.DIVERGED:
             raise NumericalError(f"{message}; the last good state is in {self.path}")

@@ -16,6 +16,7 @@ last whole one.  RESULTS.md describes the format for other programs.
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,10 +85,16 @@ class Result:
         axes = [axis for axis in AXES if axis in self.coordinates]
         return tuple(axis for axis in axes if name == "f" or not axis.startswith("v"))
 
+    def index(self, axis: str, value: float) -> int | None:
+        """Position of a number on an axis, up to round-off; None if it is not there."""
+        close = np.flatnonzero(np.isclose(self.coordinates[axis], value, rtol=1e-9, atol=0.0))
+        return int(close[0]) if len(close) else None
+
     def put(self, eps: float, t: float, fields: Mapping[str, Array]) -> None:
         """Store the fields of one Knudsen number and time."""
-        i = int(np.argmin(np.abs(np.log(self.coordinates["eps"] / eps))))
-        j = int(np.argmin(np.abs(self.coordinates["t"] - t)))
+        i, j = self.index("eps", eps), self.index("t", t)
+        if i is None or j is None:
+            raise KeyError(f"eps = {eps:g}, t = {t:g} are not on the axes of this result")
         for name, value in fields.items():
             if name not in self.fields:
                 shape = tuple(len(self.coordinates[axis]) for axis in self.dimensions(name))
@@ -96,8 +103,10 @@ class Result:
 
     def complete(self, eps: float) -> bool:
         """True if every field is there at every time for this Knudsen number."""
-        i = int(np.argmin(np.abs(np.log(self.coordinates["eps"] / eps))))
-        return bool(self.fields) and all(np.isfinite(value[i]).all() for value in self.fields.values())
+        i = self.index("eps", eps)
+        return (
+            i is not None and bool(self.fields) and all(np.isfinite(value[i]).all() for value in self.fields.values())
+        )
 
     def write(self, path: Path) -> None:
         """Write the whole file atomically; raises KineticError when the disk is full or the folder not writable."""
@@ -199,14 +208,16 @@ def _attach(file: h5py.File, data: h5py.Dataset, axes: tuple[str, ...]) -> None:
         data.dims[k].attach_scale(file[axis])
 
 
-def atomic_hdf5(path: Path, fill: Any) -> None:
-    """Create an HDF5 file by `fill(file)` under a temporary name and rename it to `path`."""
+def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
+    """Make an HDF5 file by `fill(file)` under a temporary name, empty or a copy of another, and rename it to `path`."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
         os.close(handle)
-        with h5py.File(temporary, "w") as file:
+        if copy_of is not None:
+            shutil.copyfile(copy_of, temporary)
+        with h5py.File(temporary, "w" if copy_of is None else "r+") as file:
             fill(file)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)

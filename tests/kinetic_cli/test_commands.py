@@ -139,6 +139,7 @@ def test_predict_anywhere(folder):
         (["train", "sod", "--set", "train.step=3"], "did you mean 'steps'"),
         (["train", "sod", "--device", "cuda"], "no CUDA device"),
         (["train", "sod", "--resume"], "no such file"),
+        (["train", "sod", "--steps", "0", "--set", "train.second_steps=0"], "nothing to train"),
         (["explain", "hrgrd"], "did you mean 'hrgrad'"),
         (["list", "schems"], "did you mean 'schemes'"),
         (["new", "tube", "--from", "sood"], "did you mean 'sod'"),
@@ -215,8 +216,9 @@ def test_killed_training_resumes_to_the_same_numbers(tmp_path):
     budget = ["--steps", "30", "--set", "train.second_steps=170", "--method", "hrgrad"]
     words = ["train", CASES / "bgk_smooth.toml", *SMALL, *QUICK, *budget]
     kinetic(*words, "--name", "whole", cwd=tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KINETIC_CHECKPOINT_SECONDS": "0"}
-    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *map(str, words), "--name", "parts"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    often = ["--name", "parts", "--set", "train.checkpoint_seconds=0"]
+    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *map(str, words), *often]
     checkpoint = tmp_path / "results/bgk_smooth/parts.checkpoint.h5"
     run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     begin = time.monotonic()
@@ -233,6 +235,11 @@ def test_killed_training_resumes_to_the_same_numbers(tmp_path):
     np.testing.assert_array_equal(whole.network["theta"], parts.network["theta"])
     np.testing.assert_array_equal(whole.fields["rho"], parts.fields["rho"])
     assert whole.history["loss"] == parts.history["loss"]
+    assert whole.history["iteration"] == parts.history["iteration"] == sorted(set(parts.history["iteration"]))
+    _, err = kinetic(*words, "--name", "parts", "--resume", cwd=tmp_path)
+    assert "done: 200 steps" in err, "a finished run has nothing left, which is no failure"
+    again = Result.read(tmp_path / "results/bgk_smooth/parts.h5")
+    np.testing.assert_array_equal(again.network["theta"], whole.network["theta"])
     other = [*words[:2], *words[2:], "--name", "parts", "--resume", "--seed", "1"]
     _, err = kinetic(*other, cwd=tmp_path, expect=2)
     assert "other [train] options" in re.sub(r"\s+", " ", err)
