@@ -1,30 +1,22 @@
 """The `[train]` table of a case.  No torch here: a case is checked without it."""
 
-import importlib.util
-from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from solvers.problem.equation import Table
 from solvers.problem.registry import Registry, nearest
 
 formulations = Registry("apnn.formulations", "Formulation")
 networks = Registry("apnn.networks", "Network")
+methods = Registry("hrgrad.methods", "Method")
+optimizers = Registry("hrgrad.optimizers", "Optimizer")
 
 
-def _names(package: str) -> list[str]:
-    """Names of the modules in a folder of hrgrad, read from the folder alone."""
-    spec = importlib.util.find_spec("hrgrad")
-    folder = Path((spec.submodule_search_locations or ["."])[0]) / package if spec else Path(package)
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem[0] != "_")
-
-
-def _known(kind: str, value: str, allowed: Iterable[str]) -> str:
-    if value not in allowed:
-        raise ValueError(f"no {kind} '{value}': {nearest(value, allowed)}")
+def _known(registry: Registry, value: str) -> str:
+    if value not in registry:
+        raise ValueError(f"'{value}' is not there: {nearest(value, registry.names())}")
     return value
 
 
@@ -33,7 +25,8 @@ class TrainOptions(Table):
 
     formulation, network   files of apnn/formulations and apnn/networks
     method                 multi-task method of the first-order phase (a file of hrgrad/methods)
-    optimizer              first-order optimizer that follows the method's direction (a file of hrgrad/optimizers)
+    optimizer              first-order optimizer that follows the method's direction (a file of hrgrad/optimizers); "auto" is
+                           adam, but sgd for a method that carries Adam's momenta itself
     steps, learning_rate   first-order phase: Adam-like steps with cosine decay
     second_order           optimizer of the second phase on the sum of the losses, or "none"
     second_steps           its iterations
@@ -51,7 +44,7 @@ class TrainOptions(Table):
     network: str = "mlp"
     method: str = "hrgrad"
     method_options: dict[str, Any] = Field(default_factory=dict)
-    optimizer: str = "adam"
+    optimizer: str = "auto"
     learning_rate: Annotated[float, Field(gt=0.0)] = 3e-3
     steps: Annotated[int, Field(ge=0)] = 300
     second_order: str = "ssbroyden"
@@ -75,7 +68,7 @@ class TrainOptions(Table):
     @field_validator("formulation")
     @classmethod
     def _formulation(cls, value: str) -> str:
-        _known("formulation", value, formulations.names())
+        _known(formulations, value)
         if cls.equation_kind and cls.equation_kind not in _equations_of(value):
             fitting = [name for name in formulations.names() if cls.equation_kind in _equations_of(name)]
             raise ValueError(f"'{value}' does not solve '{cls.equation_kind}': {nearest(value, fitting)}")
@@ -84,17 +77,20 @@ class TrainOptions(Table):
     @field_validator("network")
     @classmethod
     def _network(cls, value: str) -> str:
-        return _known("network", value, networks.names())
+        return _known(networks, value)
 
     @field_validator("method")
     @classmethod
     def _method(cls, value: str) -> str:
-        return _known("method", value, _names("methods"))
+        return _known(methods, value)
 
     @field_validator("optimizer", "second_order")
     @classmethod
-    def _optimizer(cls, value: str) -> str:
-        return _known("optimizer", value, ["none", *_names("optimizers")])
+    def _optimizer(cls, value: str, info: ValidationInfo) -> str:
+        free = "auto" if info.field_name == "optimizer" else "none"
+        if value != free and value not in optimizers:
+            raise ValueError(f"'{value}' is not there: {nearest(value, [free, *optimizers.names()])}")
+        return value
 
 
 def _equations_of(formulation: str) -> tuple[str, ...]:

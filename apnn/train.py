@@ -139,16 +139,23 @@ class FirstOrder(Phase):
         options = model.options
         self.steps = options.steps
         self.method = hrgrad.load_method(options.method)
-        self.optimizer = load_optimizer(options.optimizer)()
-        if self.optimizer.needs != "direction":
-            raise BadInput(
-                f"train.optimizer = '{options.optimizer}' needs a {self.optimizer.needs}, not a direction: "
-                "use it as train.second_order, or choose adam or sgd here"
-            )
         try:
             self.method_options = self.method.Options.read(**options.method_options)
         except (TypeError, ValueError) as error:
             raise BadInput(f"train.method_options: {error}") from None
+        is_step = self.method.is_step(self.method_options)
+        name = options.optimizer if options.optimizer != "auto" else "sgd" if is_step else "adam"
+        if is_step and name != "sgd":
+            raise BadInput(
+                f"train.optimizer = '{name}': {options.method} carries Adam's momenta itself and they would act twice; "
+                "choose sgd or auto"
+            )
+        self.optimizer = load_optimizer(name)()
+        if self.optimizer.needs != "direction":
+            raise BadInput(
+                f"train.optimizer = '{name}' needs a {self.optimizer.needs}, not a direction: "
+                "use it as train.second_order, or choose adam or sgd here"
+            )
         self.optimizer_options = self.optimizer.make_options()
 
     def start(self, theta: Tensor) -> dict[str, Any]:
@@ -190,7 +197,7 @@ class FirstOrder(Phase):
         lr = self.options.learning_rate * (0.02 + 0.98 * decay)
         theta, inner = self.optimizer.step(theta, update, state["optimizer"], self.optimizer_options, lr=lr)
         before = tasks.detach()
-        if self.options.method == "famo":
+        if self.method.observes:
             with torch.no_grad():
                 after = torch.stack(list(self.model.losses(theta, refresh).values())).sum(dim=0)
             memory = self.method.observe(before, after, memory, self.method_options)

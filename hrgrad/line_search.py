@@ -23,6 +23,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -39,6 +40,21 @@ class Point:
     @property
     def finite(self) -> bool:
         return math.isfinite(self.phi) and math.isfinite(self.slope)
+
+
+def along(theta: Tensor, p: Tensor, closure: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[float], Point]:
+    """The loss along p. Value and slope cross to the host together: one synchronisation per evaluation."""
+
+    def evaluate(a: float) -> Point:
+        trial = torch.add(theta, p, alpha=a)
+        loss, gradient = closure(trial)
+        gradient = gradient.detach()
+        phi, slope = torch.stack(
+            (torch.as_tensor(loss, dtype=theta.dtype, device=theta.device), gradient.dot(p))
+        ).tolist()
+        return Point(a, phi, slope, trial, gradient)
+
+    return evaluate
 
 
 def strong_wolfe(

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from .problem import Problem
 
 Array = NDArray[np.float64]
+
+#: a loss of exactly zero counts as this in logarithms and quotients
+TINY = 1e-300
+
 State = dict[str, Any]
 Needs = Literal["losses", "gramian", "jacobian"]
 
@@ -119,12 +123,18 @@ class AbstractMethod(ABC):
     title: ClassVar[str]
     needs: ClassVar[Needs]
     properties: ClassVar[frozenset[str]]
+    observes: ClassVar[bool] = False
     Options: ClassVar[type[Options]] = Options
 
     @classmethod
     def initial_state(cls, m: int, options: Any) -> State:
         """The state before the first step; stateless methods have none."""
         return {}
+
+    @classmethod
+    def is_step(cls, options: Any) -> bool:
+        """True if the update is Adam's step already: follow it with plain descent, or the momenta act twice."""
+        return False
 
     @classmethod
     @abstractmethod
@@ -135,7 +145,7 @@ class AbstractMethod(ABC):
 
     @classmethod
     def observe(cls, losses_before: torch.Tensor, losses_after: torch.Tensor, state: State, options: Any) -> State:
-        """Called after the step with the losses of the SAME batch before and after it; only FAMO listens."""
+        """Called after the step, where `observes`, with the losses of the SAME batch before and after it."""
         return state
 
 
@@ -149,10 +159,11 @@ def loss_values(losses: torch.Tensor | None, method: str) -> Array:
     return values
 
 
-def positive_losses(losses: torch.Tensor | None, method: str) -> Array:
-    """Loss values for a rule that takes logarithms or divides: none may be negative."""
+def positive_losses(losses: torch.Tensor | None, method: str, floor: float = 0.0) -> Array:
+    """Loss values for a rule that takes logarithms or divides: none may be negative, all are held above `floor`."""
     values = loss_values(losses, method)
     if (values < 0.0).any():
         bad = int(np.flatnonzero(values < 0.0)[0])
         raise ValueError(f"method {method!r} needs losses >= 0; loss {bad} is {values[bad]:.6g}")
-    return values
+    held: Array = np.maximum(values, max(floor, TINY))
+    return held

@@ -42,7 +42,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from .registry import Registry, nearest
@@ -162,8 +161,3 @@ def load_optimizer(name: str) -> type[Optimizer]:
     """The class of one optimizer; an unknown name is answered with the nearest one."""
     loaded: type[Optimizer] = optimizers.load(name)
     return loaded
-
-
-def tensor_of(value: Any, like: Tensor) -> Tensor:
-    """A loss that came as a Python number or a tensor, as a detached 0-dim tensor beside ``like``."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()

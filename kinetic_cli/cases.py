@@ -54,17 +54,17 @@ def train_model(raw: dict[str, Any], kind: str) -> type[BaseModel]:
     return model
 
 
+def train_options(case: Case) -> Any:
+    """The validated `[train]` table of a case."""
+    return train_model(case.train, case.equation.kind).model_validate(case.train)
+
+
 def load_case(path: Path, variant: str | None = None, settings: list[str] | None = None) -> Case:
     """Read and validate a case with both engines' tables; a bare name means a case that comes with the program."""
     if not path.exists() and path.suffix == "" and path.name in shipped_cases():
         path = shipped_cases()[path.name]
     engines = {"reference": reference_model, "train": train_model}
     return read_case(path, variant, settings or [], engines)
-
-
-def note_overrides(case: Case) -> str:
-    """How the case is called on the screen."""
-    return f"{case.name}: {case.title}"
 
 
 def command_line() -> str:

@@ -19,5 +19,5 @@ def explain(name: Annotated[str, typer.Argument(help="Any name that `kinetic lis
     found = find(name)
     if not found:
         raise BadInput(f"nothing is called '{name}': {nearest(name, [n for r in KINDS.values() for n in r.names()])}")
-    for kind, module in found:
-        screen.answer(f"{name} ({kind})\n\n{(module.__doc__ or '').strip()}\n")
+    for kind, text in found:
+        screen.answer(f"{name} ({kind})\n\n{text}\n")

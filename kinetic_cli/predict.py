@@ -10,8 +10,9 @@ from solvers.problem.result import Result
 from solvers.problem.status import BadInput, Status
 
 from . import screen
+from .cases import train_options
 from .provenance import provenance
-from .train import default_grid, train_options
+from .train import default_grid
 
 
 def _numbers(text: str, flag: str) -> list[float]:

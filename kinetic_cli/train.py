@@ -16,7 +16,7 @@ from solvers.problem.result import Result, atomic_hdf5, open_hdf5, read_tree, wr
 from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
 
 from . import screen
-from .cases import CaseFile, Results, Settings, Variant, load_case
+from .cases import CaseFile, Results, Settings, Variant, load_case, train_options
 from .comparison import error_rows, print_errors
 from .metrics import cell_weights, relative_l2
 from .provenance import provenance
@@ -88,13 +88,6 @@ def train(
     result.attributes |= {"method": options.method, "seed": options.seed, "dtype": "float64", "device": place}
     screen.say(f"{case.name}: {options.formulation}, {options.network}, {options.method} on {place}")
     Training(case, options, result, path, out).run(place, state)
-
-
-def train_options(case: Case) -> Any:
-    """The validated `[train]` table of a case."""
-    from .cases import train_model
-
-    return train_model(case.train, case.equation.kind).model_validate(case.train)
 
 
 def _toml(value: Any) -> str:

@@ -45,6 +45,7 @@ def excess(losses: Tensor | None, options: Any) -> Array:
 class Method(AbstractMethod):
     title = "FAMO"
     needs = "losses"
+    observes = True
     properties = frozenset({"scale_equivariant", "permutation_equivariant", "linear_under_scaling", "deterministic"})
     Options = FAMOOptions
 

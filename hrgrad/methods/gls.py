@@ -38,6 +38,6 @@ class Method(AbstractMethod):
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        L = np.maximum(positive_losses(losses, "gls"), max(options.floor, 1e-300))
+        L = positive_losses(losses, "gls", options.floor)
         value = float(np.exp(np.log(L).mean()))
         return weighted(value / (problem.m * L), value=value), state

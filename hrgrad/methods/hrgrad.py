@@ -148,6 +148,10 @@ class Method(AbstractMethod):
     )
 
     @classmethod
+    def is_step(cls, options: Any) -> bool:
+        return bool(options.momentum)
+
+    @classmethod
     def initial_state(cls, m: int, options: Any) -> State:
         state: State = {"step": 0, "losses": torch.zeros(m, dtype=torch.float64)}
         return {**state, **momentum_state(m)} if options.momentum else state

@@ -42,6 +42,10 @@ class Method(AbstractMethod):
     Options = MConFIGOptions
 
     @classmethod
+    def is_step(cls, options: Any) -> bool:
+        return True
+
+    @classmethod
     def initial_state(cls, m: int, options: Any) -> State:
         return momentum_state(m)
 

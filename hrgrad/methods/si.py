@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 from torch import Tensor
 
 from ..method import AbstractMethod, Direction, Options, State, option, positive_losses, weighted
@@ -37,5 +36,4 @@ class Method(AbstractMethod):
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        L = positive_losses(losses, "si")
-        return weighted(1.0 / np.maximum(L, max(options.floor, 1e-300))), state
+        return weighted(1.0 / positive_losses(losses, "si", options.floor)), state

@@ -56,7 +56,7 @@ class Method(AbstractMethod):
             x = loss_values(losses, "stch") / (problem.m * options.mu)
             value = options.mu * (float(np.log(np.exp(x - x.max()).sum())) + float(x.max()))
             return weighted(softmax(x) / problem.m, value=value), state
-        L = np.maximum(positive_losses(losses, "stch"), 1e-300)
+        L = positive_losses(losses, "stch")
         step = int(state["step"])
         if step < options.warmup:
             return weighted(1.0 / L), {"step": step + 1, "sum": state["sum"] + torch.from_numpy(L)}

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from ..line_search import Point, strong_wolfe
-from ..optimizer import BaseOptions, Closure, Shapes, State, option, tensor_of
+from ..line_search import Point, along, strong_wolfe
+from ..optimizer import BaseOptions, Closure, Shapes, State, option
 from ..optimizer import Optimizer as BaseOptimizer
 
 
@@ -76,12 +76,7 @@ class Optimizer(BaseOptimizer):
             if slope < 0:
                 origin = Point(0.0, state["loss"], slope, theta, g)
 
-                def evaluate(a: float, p: Tensor = p) -> Point:
-                    trial = torch.add(theta, p, alpha=a)
-                    loss, gradient = drive(trial)
-                    phi, along = torch.stack((tensor_of(loss, theta), gradient.detach().dot(p))).tolist()
-                    return Point(a, phi, along, trial, gradient.detach())
-
+                evaluate = along(theta, p, drive)
                 first = 1.0 if state["pairs"] else min(1.0, 1 / math.sqrt(length))
                 found, spent, _ = strong_wolfe(
                     evaluate,

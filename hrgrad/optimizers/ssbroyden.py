@@ -45,8 +45,8 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from ..line_search import Point, strong_wolfe
-from ..optimizer import BaseOptions, Closure, Shapes, State, option, tensor_of
+from ..line_search import Point, along, strong_wolfe
+from ..optimizer import BaseOptions, Closure, Shapes, State, option
 from ..optimizer import Optimizer as BaseOptimizer
 
 
@@ -106,7 +106,7 @@ class Optimizer(BaseOptimizer):
             if slope < 0 and math.isfinite(slope):
                 origin = Point(0.0, state["loss"], slope, theta, g)
                 first = options.first_step / math.sqrt(length) if state["fresh"] else 1.0
-                evaluate = _along(theta, p, drive)
+                evaluate = along(theta, p, drive)
                 found, spent, _ = strong_wolfe(
                     evaluate,
                     origin,
@@ -125,19 +125,6 @@ class Optimizer(BaseOptimizer):
             status = "restarted"
         _update(state, origin, found, p, options.memory)
         return found.theta, state, _info(state, math.sqrt(square), found.a * math.sqrt(length), evaluations, status)
-
-
-def _along(theta: Tensor, p: Tensor, closure: Closure) -> Any:
-    """The loss along p. Value and slope cross to the host together: one synchronisation per evaluation."""
-
-    def evaluate(a: float) -> Point:
-        trial = torch.add(theta, p, alpha=a)
-        loss, gradient = closure(trial)
-        gradient = gradient.detach()
-        phi, slope = torch.stack((tensor_of(loss, theta), gradient.dot(p))).tolist()
-        return Point(a, phi, slope, trial, gradient)
-
-    return evaluate
 
 
 def _product(state: State, x: Tensor) -> Tensor:

@@ -53,3 +53,17 @@ class EquationTable(Table):
     @abstractmethod
     def problems(self, case: "Case") -> Iterator[tuple[tuple[str, ...], str]]:
         """What is physically wrong with the case: (key path, message) each; nothing if all is well."""
+
+
+def side_problems(boundary: Table, needs: dict[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Keys that a side misses or that mean nothing for its kind; one periodic end alone."""
+    sides = {name: getattr(boundary, name) for name in type(boundary).model_fields}
+    for name, side in sides.items():
+        needed = needs.get(side.kind, ())
+        for key in type(side).model_fields:
+            if key != "kind" and (getattr(side, key) is None) == (key in needed):
+                verb = f"misses '{key}'" if key in needed else f"has no use for '{key}'"
+                yield ("boundary", name), f"a side of kind '{side.kind}' {verb}"
+    for first, second in (("left", "right"), ("bottom", "top")):
+        if first in sides and (sides[first].kind == "periodic") != (sides[second].kind == "periodic"):
+            yield ("boundary",), f"'{first}' and '{second}' are both periodic or neither is"

@@ -5,6 +5,7 @@ that is asked for, and returns its agreed attribute.  Packages outside this proj
 group of the same name (`[project.entry-points."solvers.schemes"]`).
 """
 
+import ast
 import difflib
 import importlib
 import importlib.metadata
@@ -12,6 +13,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from .status import BadInput
@@ -57,6 +59,13 @@ class Registry:
             kind = self.package.rsplit(".", 1)[-1]
             raise BadInput(f"'{name}' is not among the {kind}: {nearest(name, self._modules)}")
         return importlib.import_module(self._modules[name])
+
+    def docstring(self, name: str) -> str:
+        """The module's docstring, nothing of it run or imported."""
+        spec = importlib.util.find_spec(self._modules[name])
+        if spec is None or spec.origin is None:
+            return ""
+        return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
 
     def load(self, name: str) -> Any:
         """The agreed attribute of the module called `name`."""

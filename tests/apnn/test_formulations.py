@@ -176,7 +176,7 @@ def test_points_are_stratified_and_renewed_in_part():
     assert all(torch.equal(a, b) for a, b in zip(later, again, strict=True))
 
 
-@pytest.mark.parametrize("method", ["ls", "config", "pcgrad", "hrgrad"])
+@pytest.mark.parametrize("method", ["ls", "config", "pcgrad", "hrgrad", "famo", "mconfig"])
 def test_training_lowers_the_loss_and_is_reproducible(method):
     case, options = small("transport_periodic", method=method, steps=20, second_steps=30)
     runs = [list(train(case, options)) for _ in range(2)]

@@ -28,6 +28,14 @@ def test_module_keeps_the_promises_of_its_folder(kind, name):
     assert kind in HELD_BY_FOLDER or name in TESTED, "a test names it"
 
 
+@pytest.mark.parametrize("name", KINDS["formulations"].names())
+def test_formulation_is_named_after_its_equation(name):
+    """`[train]` is checked without torch: the first word of the file name says which equation it solves."""
+    formulation = KINDS["formulations"].load(name)
+    assert formulation.equations == (name.split("_")[0],)
+    assert all(equation in KINDS["equations"] for equation in formulation.equations)
+
+
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(BadInput, match="did you mean 'imex'"):
         KINDS["schemes"].load("imx")

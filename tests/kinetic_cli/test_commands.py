@@ -136,6 +136,7 @@ def test_predict_anywhere(folder):
         (["train", "sod", "--method", "hrgrd"], "did you mean 'hrgrad'"),
         (["train", "sod", "--formulation", "transport_micro_macro"], "does not solve 'bgk'"),
         (["train", "sod", "--optimizer", "ssbroyden"], "needs a closure"),
+        (["train", "sod", "--method", "mconfig", "--optimizer", "adam"], "would act twice"),
         (["train", "sod", "--set", "train.step=3"], "did you mean 'steps'"),
         (["train", "sod", "--device", "cuda"], "no CUDA device"),
         (["train", "sod", "--resume"], "no such file"),

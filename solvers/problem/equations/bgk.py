@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from ..equation import EquationTable, SideTable, Table
+from ..equation import EquationTable, SideTable, Table, side_problems
 from ..expression import Expression, In
 
 if TYPE_CHECKING:
@@ -118,17 +118,3 @@ class Equation(EquationTable):
             if bad or not any("eps" in getattr(case.initial, name).names for name in state):
                 break
         yield from side_problems(case.boundary, {"diffuse": ("T",), "inflow": ("rho", "u", "T")})
-
-
-def side_problems(boundary: Table, needs: dict[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Keys that a side misses or that mean nothing for its kind; one periodic end alone."""
-    sides = {name: getattr(boundary, name) for name in type(boundary).model_fields}
-    for name, side in sides.items():
-        needed = needs.get(side.kind, ())
-        for key in type(side).model_fields:
-            if key != "kind" and (getattr(side, key) is None) == (key in needed):
-                verb = f"misses '{key}'" if key in needed else f"has no use for '{key}'"
-                yield ("boundary", name), f"a side of kind '{side.kind}' {verb}"
-    for first, second in (("left", "right"), ("bottom", "top")):
-        if first in sides and (sides[first].kind == "periodic") != (sides[second].kind == "periodic"):
-            yield ("boundary",), f"'{first}' and '{second}' are both periodic or neither is"

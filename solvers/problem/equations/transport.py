@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from ..equation import EquationTable, SideTable, Table
+from ..equation import EquationTable, SideTable, Table, side_problems
 from ..expression import Expression, In
-from .bgk import side_problems
 
 if TYPE_CHECKING:
     from ..case import Case

@@ -25,11 +25,6 @@ class VelocitySet(VelocityTable):
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
 
     @property
-    def range(self) -> tuple[float, float]:
-        v, _ = self.nodes_and_weights()
-        return float(v[0]), float(v[-1])
-
-    @property
     def degree(self) -> int:
         """Degree of the polynomial that multiplies the Maxwellian."""
         return 2 * self.nodes - 1

@@ -22,10 +22,6 @@ class VelocitySet(VelocityTable):
     nodes: Annotated[int, Field(ge=2, le=2000, multiple_of=2)] = 32
 
     @property
-    def range(self) -> tuple[float, float]:
-        return -1.0, 1.0
-
-    @property
     def average(self) -> bool:
         return True
 
