@@ -21,17 +21,24 @@ def source_hash(folder: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """A user's cache folder for the present sources; a temporary one where the home folder cannot be written."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = home / "kinetic-ap" / source_hash(Path(__file__).resolve().parent)
+    """The folder for the present sources below NUMBA_CACHE_DIR or the user's cache.
+
+    Where that cannot be written, a private folder of this process: the cache holds pickles, so it is never one that others
+    could have filled.
+    """
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(home)
+    if base.parent.name == "kinetic-ap":  # inherited from a process of ours
+        base = base.parent.parent
+    folder = base / "kinetic-ap" / source_hash(Path(__file__).resolve().parent)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"kinetic-ap-{source_hash(Path(__file__).resolve().parent)}"
-    return folder
+        return Path(tempfile.mkdtemp(prefix="kinetic-ap-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="kinetic-ap-"))
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
+os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
 from numba import njit, prange  # noqa: E402  the cache folder must be known before numba is imported

@@ -22,10 +22,12 @@ from solvers.problem.case import Case
 from solvers.problem.scheme import Array
 from solvers.problem.scheme import Limit as AbstractLimit
 from solvers.problem.status import NumericalError
+from solvers.weno import weno5
 
 REFINEMENT = 4
 MIN_CELLS = 1600
 CFL = 0.5
+BISECTIONS = 50  # of the interval between two samples that holds a jump
 
 
 class State(NamedTuple):
@@ -119,23 +121,12 @@ def jump_of(case: Case) -> tuple[float, State, State] | None:
     first_right = int(np.argmax(is_right))
     if left == right or not (is_right[first_right:].all() and is_left[: first_right - 1].all()):
         return None
-    if not is_left[first_right - 1]:  # a sample exactly on the jump
-        return float(x[first_right - 1]), left, right
-    return 0.5 * float(x[first_right] + x[first_right - 1]), left, right
-
-
-def _faces(stencil: list[Array]) -> Array:
-    """WENO5 value at a face from five upwind arrays."""
-    a, b, c, d, e = stencil
-    p = (2 * a - 7 * b + 11 * c) / 6, (-b + 5 * c + 2 * d) / 6, (2 * c + 5 * d - e) / 6
-    s = (
-        13 / 12 * (a - 2 * b + c) ** 2 + (a - 4 * b + 3 * c) ** 2 / 4,
-        13 / 12 * (b - 2 * c + d) ** 2 + (b - d) ** 2 / 4,
-        13 / 12 * (c - 2 * d + e) ** 2 + (3 * c - 4 * d + e) ** 2 / 4,
-    )
-    weights = [share / (1e-6 + indicator) ** 2 for share, indicator in zip((0.1, 0.6, 0.3), s, strict=True)]
-    value: Array = sum(w * q for w, q in zip(weights, p, strict=True)) / sum(weights)
-    return value
+    low, high = float(x[max(first_right - 2, 0)]), float(x[first_right])
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        here = [float(getattr(case.initial, name)(x=np.array(middle), eps=1.0)) for name in ("rho", "u", "T")]
+        low, high = (middle, high) if here == list(left) else (low, middle)
+    return high, left, right
 
 
 def _rate(U: Array, gamma: float, dx: float, periodic: bool) -> Array:
@@ -167,7 +158,7 @@ def _rate(U: Array, gamma: float, dx: float, periodic: bool) -> Array:
     for sign, order in ((1.0, (0, 1, 2, 3, 4)), (-1.0, (5, 4, 3, 2, 1))):
         split = 0.5 * (F + sign * speed * U)
         windows = [np.einsum("ijk,jk->ik", L, split[:, k : k + n]) for k in order]
-        flux += np.einsum("ijk,jk->ik", R, _faces(windows))
+        flux += np.einsum("ijk,jk->ik", R, weno5(*windows))
     rate: Array = -(flux[:, 1:] - flux[:, :-1]) / dx
     return rate
 

@@ -13,8 +13,7 @@ def moments(f: Any, v: Any, weights: Any) -> tuple[Any, Any, Any, Any]:
     """(rho, u, T, q) of f, shape (..., v), on nodes `v` with `weights`, shapes (v,); dimensionless."""
     rho = f @ weights
     u = f @ (weights * v) / rho
-    second = f @ (weights * v**2) / rho
-    third = f @ (weights * v**3) / rho
-    T = second - u**2
-    q = 0.5 * rho * (third - 3.0 * u * second + 2.0 * u**3)
+    c = v - u[..., None]
+    T = (c**2 * f) @ weights / rho
+    q = 0.5 * ((c**3 * f) @ weights)
     return rho, u, T, q
