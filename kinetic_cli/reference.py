@@ -26,6 +26,7 @@ def reference(
     out: Results = Path("results"),
     name: Annotated[str, typer.Option(help="Name of the result file.")] = "reference",
     resume: Annotated[bool, typer.Option("--resume", help="Keep the Knudsen numbers that are already there.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print unknowns, steps and memory; run nothing.")] = False,
 ) -> None:
     """Solve CASE with its reference scheme and write results/<case>/reference.h5.
 
@@ -37,6 +38,9 @@ def reference(
     screen.say(f"{case.name}: {case.title}; scheme {scheme_name} (first use compiles its kernels, once)")
     scheme: Scheme = schemes.load(scheme_name)()
     options = scheme.Options.model_validate(case.reference)
+    if plan:
+        print_plan(case, scheme, options)
+        return
     result = _start(case, scheme, options, path, name, resume)
     start = time.perf_counter() - float(result.attributes.get("wall_seconds", 0.0))
     rows = []
@@ -81,6 +85,17 @@ def _start(case: Case, scheme: Scheme, options: object, path: Path, name: str, r
         "device": "cpu",
     }
     return result
+
+
+def print_plan(case: Case, scheme: Scheme, options: object) -> None:
+    """What the scheme would do, per Knudsen number."""
+    axes = scheme.coordinates(case, options)
+    rows = []
+    for eps in case.knudsen.all:
+        cost = scheme.plan(case, eps, options)
+        rows.append([f"{eps:g}", f"{cost['unknowns']:.0f}", f"{cost['steps']:.0f}", f"{cost['bytes'] / 1e6:.1f}"])
+    grid = ", ".join(f"{axis} {len(values)}" for axis, values in axes.items())
+    screen.table(f"{case.name}: {case.reference['scheme']}, grid {grid}", ["eps", "unknowns", "steps", "MB"], rows)
 
 
 def march(case: Case, scheme: Scheme, options: object, eps: float, result: Result) -> list[float]:

@@ -30,6 +30,7 @@ from solvers.problem.moments import moments
 from solvers.problem.status import BadInput
 
 from ..expression import evaluate
+from ..features import harmonics, scales, with_tangents
 
 maxwellian = make_maxwellian(torch.exp, torch.sqrt)
 RESIDUALS = ("mass", "momentum", "energy", "kinetic")
@@ -116,33 +117,27 @@ class Formulation:
     def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Network inputs (..., B, features)."""
         if self.periodic:
-            s = 2.0 * math.pi * (x - self.low) / (self.high - self.low)
-            place = [trig(k * s) for k in range(1, HARMONICS + 1) for trig in (torch.sin, torch.cos)]
+            place = harmonics(x, (self.low, self.high), HARMONICS)
         else:
             s = 2.0 * (x - self.low) / (self.high - self.low) - 1.0
             place = [s, torch.tanh(8.0 * s)]
         rho, u, T = self.initial_state(x)
         data = [rho.log() - self.offset[0], u - self.offset[1], T.log() - self.offset[2]]
-        layer = [t / (t + 5.0 * eps), eps / (eps + 0.2), eps.log10() / 4.0 + 0.5, 2.0 * t / self.t_end - 1.0]
-        return torch.stack([*place, *data, *layer], dim=-1)
+        return torch.stack([*place, *data, *scales(eps, t, eps, self.t_end)], dim=-1)
 
     def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
         """The theta-independent part at points (..., B)."""
-        zero, one = torch.zeros_like(t), torch.ones_like(t)
 
         def state(place: Tensor) -> Tensor:
             rho, u, T = self.initial_state(place)
             return torch.stack([rho.log(), u, T.log()], dim=-2)
 
-        value, by_t = torch.func.jvp(lambda s: self.features(eps, s, x), (t,), (one,))
-        _, by_x = torch.func.jvp(lambda s: self.features(eps, t, s), (x,), (one,))
-        start, start_x = torch.func.jvp(state, (x,), (one,))
+        start, start_x = torch.func.jvp(state, (x,), (torch.ones_like(x),))
         f = self.streamed(t, x)
         powers = torch.stack([self.fine_w, self.fine_w * self.fine_v, 0.5 * self.fine_w * self.fine_v**2], dim=-1)
         streamed = (f @ powers).transpose(-1, -2)
         tangents = torch.stack([start, torch.zeros_like(start), start_x], dim=-3)
-        inputs = torch.stack([value, by_t, by_x], dim=-3)
-        return Batch(inputs.detach(), t + zero, eps + zero, tangents.detach(), streamed.detach())
+        return Batch(with_tangents(self.features, eps, t, x), t, eps, tangents.detach(), streamed.detach())
 
     def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
         """Physical unknowns from the network's outputs (..., 3, B, 3 + v)."""
@@ -164,11 +159,8 @@ class Formulation:
         rho, T = ln_rho.exp(), ln_T.exp()
         conserved = torch.stack([rho, rho * u, 0.5 * rho * (u**2 + T)], dim=-1)
 
-        def rate(k: int) -> tuple[Tensor, Tensor, Tensor]:
-            a, b, c = W[..., k, :, :].unbind(-1)
-            return a, b, c
-
-        (rt, ut, Tt), (rx, ux, Tx) = rate(1), rate(2)
+        rt, ut, Tt = W[..., 1, :, :].unbind(-1)
+        rx, ux, Tx = W[..., 2, :, :].unbind(-1)
         mass_t = rho * rt
         momentum_t = rho * (rt * u + ut)
         energy_t = 0.5 * rho * (rt * (u**2 + T) + 2.0 * u * ut + T * Tt)

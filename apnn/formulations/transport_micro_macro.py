@@ -18,7 +18,6 @@ References: Jin, Ma, Wu (2021), arXiv:2111.02541 (micro-macro APNN); Lemou, Mieu
 DOI 10.1137/07069479X.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +28,7 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
 from ..expression import evaluate
+from ..features import harmonics, scales, with_tangents
 
 HARMONICS = 2
 LAYER = 36.0  # exp(-36) is round-off
@@ -78,12 +78,11 @@ class Formulation:
         self.y = torch.as_tensor(0.5 * (y + 1.0), dtype=torch.float64, device=device)
         self.wy = torch.as_tensor(0.5 * wy, dtype=torch.float64, device=device)
         x = torch.linspace(self.low, self.high, 257, dtype=torch.float64, device=device)
-        rho0, slope = torch.func.jvp(self.initial_density, (x,), (torch.ones_like(x),))
+        _, slope = torch.func.jvp(self.initial_density, (x,), (torch.ones_like(x),))
         curvature = torch.gradient(slope, spacing=(float(x[1] - x[0]),))[0]
         # O(1) outputs: R is about rho_xx/3, ghat about v rho_x
         self.scale_R = float(curvature.abs().max()) / 3.0 + 1e-12
         self.scale_g = float(slope.abs().max()) + 1e-12
-        del rho0
 
     def initial_f(self, x: Tensor, v: Tensor) -> Tensor:
         return evaluate(self.case.initial.f, x=x, v=v, eps=torch.ones_like(v))
@@ -94,8 +93,7 @@ class Formulation:
 
     def off_equilibrium(self, x: Tensor) -> Tensor:
         """phi = f0 - <f0> at places x of shape (..., v), one place per velocity."""
-        rho = (self.initial_f(x.unsqueeze(-1), self.v) @ self.w) if x.ndim else x
-        return self.initial_f(x, self.v) - rho
+        return self.initial_f(x, self.v) - self.initial_density(x)
 
     def layer_source(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Q by Gauss-Legendre in tau = eps^2 y, y from 0 to min(t/eps^2, 36); shape (..., B)."""
@@ -112,18 +110,15 @@ class Formulation:
 
     def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Network inputs (..., B, features)."""
-        s = 2.0 * math.pi * (x - self.low) / (self.high - self.low)
-        place = [trig(k * s) for k in range(1, HARMONICS + 1) for trig in (torch.sin, torch.cos)]
-        layer = [t / (t + 5.0 * eps**2), eps / (eps + 0.2), eps.log10() / 4.0 + 0.5, 2.0 * t / self.t_end - 1.0]
-        return torch.stack([*place, *layer], dim=-1)
+        place = harmonics(x, (self.low, self.high), HARMONICS)
+        return torch.stack([*place, *scales(eps, t, eps**2, self.t_end)], dim=-1)
 
     def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
         """The theta-independent part at points (..., B)."""
-        one = torch.ones_like(t)
-        value, by_t = torch.func.jvp(lambda s: self.features(eps, s, x), (t,), (one,))
-        _, by_x = torch.func.jvp(lambda s: self.features(eps, t, s), (x,), (one,))
-        _, slope = torch.func.jvp(lambda s: self.initial_density(s) + self.layer_source(eps, t, s), (x,), (one,))
-        return Batch(torch.stack([value, by_t, by_x], dim=-3).detach(), t, eps, slope.detach())
+        _, slope = torch.func.jvp(
+            lambda s: self.initial_density(s) + self.layer_source(eps, t, s), (x,), (torch.ones_like(x),)
+        )
+        return Batch(with_tangents(self.features, eps, t, x), t, eps, slope.detach())
 
     def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
         """Physical unknowns from the network's outputs (..., 3, B, 1 + v)."""

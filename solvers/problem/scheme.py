@@ -69,9 +69,9 @@ class Scheme(ABC):
         Raises NumericalError when a field is no longer finite, BadInput when the options do not fit the case.
         """
 
+    @abstractmethod
     def plan(self, case: "Case", eps: float, options: Any) -> dict[str, float]:
         """Predicted cost of one march: `unknowns`, `steps`, `bytes` (nothing is run)."""
-        raise NotImplementedError
 
 
 class Limit(ABC):

@@ -164,6 +164,28 @@ def test_one_backward_gives_the_jacobian_of_all_tasks(name):
         torch.testing.assert_close(J[k], row, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["sod", "bgk_smooth", "transport_periodic"])
+def test_derivatives_reach_from_the_inputs_to_the_unknowns(name):
+    """d_t and d_x of the unknowns against central differences of their values: features, network and ansatz together."""
+    case, options = small(name)
+    model = Model(case, options, "cpu")
+    theta = model.network.initial(torch.Generator().manual_seed(0))
+    eps, t, x = points(0.05, np.array([0.03, 0.08]), np.array([-0.11, 0.17]))
+    step = 1e-5
+
+    def unknowns(dt, dx):
+        batch = model.formulation.prepare(eps, t + dt, x + dx)
+        solution = model.formulation.ansatz(model.network(theta, batch.inputs), batch)
+        return list(vars(solution).values())
+
+    for k, shift in ((1, (step, 0.0)), (2, (0.0, step))):
+        ahead, behind = unknowns(*shift), unknowns(*(-s for s in shift))
+        for here, after, before in zip(unknowns(0.0, 0.0), ahead, behind, strict=True):
+            axis = -2 if here.ndim == 2 else -3  # R is (3, B); W and g are (3, B, .)
+            quotient = (after.select(axis, 0) - before.select(axis, 0)) / (2 * step)
+            torch.testing.assert_close(here.select(axis, k), quotient, rtol=1e-5, atol=1e-5)
+
+
 def test_points_are_stratified_and_renewed_in_part():
     eps, t, x = collocation(0, 0, 4, 70, (1e-4, 1.0), 0.1, (-0.5, 0.5))
     assert eps.shape == t.shape == x.shape == (4, 70)

@@ -21,8 +21,11 @@ def test_case_runs_small(name):
     scheme = schemes.load(scheme_name)()
     options = scheme.Options.model_validate(case.reference)
     axes = scheme.coordinates(case, options)
+    cost = scheme.plan(case, case.knudsen.evaluate[-1], options)
     filled = [s for s in scheme.march(case, case.knudsen.evaluate[-1], options) if s.fields]
     assert [s.t for s in filled] == pytest.approx(case.domain.output_times)
+    assert filled[-1].step == cost["steps"], "the plan tells the steps"
+    assert 0 < cost["unknowns"] <= cost["bytes"]
     for snapshot in filled:
         for field, values in snapshot.fields.items():
             assert field in case.equation.fields

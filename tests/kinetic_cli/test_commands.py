@@ -186,6 +186,12 @@ def test_words_about_the_program(tmp_path):
     assert "a valid case" in out
 
 
+def test_plan_runs_nothing(tmp_path):
+    out, _ = kinetic("reference", "sod", "--plan", "--set", "reference.cells=100", cwd=tmp_path)
+    assert "x 100" in out
+    assert not (tmp_path / "results").exists()
+
+
 def test_new_case_is_valid(tmp_path):
     kinetic("new", "tube", "--from", "sod", cwd=tmp_path)
     assert "a valid case" in kinetic("check", "tube.toml", cwd=tmp_path)[0]

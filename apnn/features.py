@@ -1,0 +1,33 @@
+r"""Network inputs: what formulations share.
+
+Periodic places enter as $\cos 2\pi kx,\ \sin 2\pi kx$ (exactly periodic, HRGrad (65)); eps on a logarithmic scale and through
+$\varepsilon/(\varepsilon+0.2)$; time through its share of t_end and through $t/(t + 5\tau)$, which resolves a layer of duration
+tau (training.md 2.2).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Features = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def harmonics(x: Tensor, interval: tuple[float, float], count: int) -> list[Tensor]:
+    """sin and cos of the first `count` harmonics of the interval, 2 count tensors of the shape of x."""
+    s = 2.0 * math.pi * (x - interval[0]) / (interval[1] - interval[0])
+    return [trig(k * s) for k in range(1, count + 1) for trig in (torch.sin, torch.cos)]
+
+
+def scales(eps: Tensor, t: Tensor, layer: Tensor, t_end: float) -> list[Tensor]:
+    """Four inputs of eps and t; `layer` is the duration of the initial layer."""
+    return [t / (t + 5.0 * layer), eps / (eps + 0.2), eps.log10() / 4.0 + 0.5, 2.0 * t / t_end - 1.0]
+
+
+def with_tangents(features: Features, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+    """Features and their derivatives in t and x at points (..., B): (..., 3, B, features), without a graph."""
+    one = torch.ones_like(t)
+    value, by_t = torch.func.jvp(lambda s: features(eps, s, x), (t,), (one,))
+    _, by_x = torch.func.jvp(lambda s: features(eps, t, s), (x,), (one,))
+    return torch.stack([value, by_t, by_x], dim=-3).detach()
