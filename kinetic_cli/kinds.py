@@ -3,13 +3,14 @@
 from typing import Any
 
 from apnn.options import formulations, methods, networks, optimizers
-from solvers.problem.registry import Registry, equations, limits, schemes, velocity_sets
+from solvers.problem.registry import Registry, checks, equations, limits, schemes, velocity_sets
 
 KINDS: dict[str, Registry] = {
     "equations": equations,
     "velocity sets": velocity_sets,
     "schemes": schemes,
     "limits": limits,
+    "verifications": checks,
     "formulations": formulations,
     "networks": networks,
     "methods": methods,

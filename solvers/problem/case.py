@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from .equation import EquationTable, Table
 from .velocity_set import Interval, VelocityTable
@@ -66,12 +66,29 @@ class Knudsen(Table):
         return tuple(sorted((*self.evaluate, *self.unseen), reverse=True))
 
 
+class Verify(BaseModel):
+    """`[verify]`: field -> largest relative L2 distance that `kinetic verify CASE` accepts, and `[verify.against]`.
+
+    against   a `[reference]` table of an independent scheme that the reference is held against
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Positive]
+
+    against: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def tolerances(self) -> dict[str, float]:
+        """Field -> tolerance."""
+        return dict(self.__pydantic_extra__)
+
+
 class Case(Table):
     """A validated case.  `reference` and `train` are tables of the engines, which own and validate them.
 
     name       the file's name without ending, with the variant if one was chosen
     equation, initial, boundary, velocity   models of the equation's and the velocity set's own files
-    verify     field -> largest relative L2 error that `kinetic verify` accepts
+    verify     what `kinetic verify CASE` accepts, and against which scheme
     """
 
     name: str
@@ -87,7 +104,7 @@ class Case(Table):
     boundary: Any
     reference: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
-    verify: dict[str, Positive] = Field(default_factory=dict)
+    verify: Verify = Verify()
 
     def sample_x(self, points: int = 1001) -> NDArray[np.float64]:
         """Equidistant points on the x interval, for checks (dimensionless)."""

@@ -116,7 +116,7 @@ def case_from_data(
 
 def _problems(case: Case) -> Iterable[tuple[tuple[str, ...], str]]:
     allowed = case.equation.fields
-    for name in case.verify:
+    for name in case.verify.tolerances:
         if name not in allowed:
             yield ("verify", name), f"is not a field of {case.equation.kind}: {nearest(name, allowed)}"
     if (case.domain.y is None) != (case.equation.dimension == 1):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+#: ratio of the resolutions that an error estimate compares: with three, the centre of a coarse cell is that of a fine one
+COARSER = 3
+
 
 class SchemeOptions(BaseModel):
     """The `[reference]` table; a scheme derives its own Options from it and sets its own defaults.
@@ -45,6 +48,7 @@ class Scheme(ABC):
     asymptotic_preserving   the step size and the error do not depend on eps
     conserves               names of the integrals kept to round-off with periodic ends
     positive                keeps f > 0 for positive data
+    small                   settings ("reference.cells=32") with which any case of it runs in seconds, for tests
     """
 
     equations: ClassVar[tuple[str, ...]]
@@ -52,6 +56,7 @@ class Scheme(ABC):
     asymptotic_preserving: ClassVar[bool]
     conserves: ClassVar[tuple[str, ...]]
     positive: ClassVar[bool]
+    small: ClassVar[tuple[str, ...]] = ("reference.cells=32",)
     Options: ClassVar[type[SchemeOptions]]
 
     @abstractmethod
@@ -72,6 +77,15 @@ class Scheme(ABC):
     @abstractmethod
     def plan(self, case: "Case", eps: float, options: Any) -> dict[str, float]:
         """Predicted cost of one march: `unknowns`, `steps`, `bytes` (nothing is run)."""
+
+    def coarser(self, options: Any) -> Any | None:
+        """Options of a run with COARSER times fewer cells (and steps), whose cell centres are `x[1::3]` of this one's.
+
+        None if the cells cannot be divided; an option that sets the number of steps is divided by an override.
+        """
+        if options.cells % COARSER or options.cells // COARSER < 8:
+            return None
+        return options.model_copy(update={"cells": options.cells // COARSER})
 
 
 class Limit(ABC):

@@ -107,6 +107,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
+    small = ("reference.cells=8", "velocity.nodes=8", "reference.steps=4")
     Options = Options
 
     @staticmethod

@@ -225,6 +225,7 @@ class Scheme(AbstractScheme):
     asymptotic_preserving = True
     conserves = ("mass", "momentum", "energy")
     positive = False
+    small = ("reference.cells=32", "velocity.nodes=64")
     Options = Options
 
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:

@@ -12,7 +12,7 @@ EVERY = [(kind, name) for kind, registry in KINDS.items() for name in registry.n
 TESTED = "\n".join(path.read_text() for path in TESTS.rglob("test_*.py"))
 
 #: kinds whose contract test runs over the whole folder
-HELD_BY_FOLDER = {"velocity sets", "equations"}
+HELD_BY_FOLDER = {"velocity sets", "equations", "verifications"}
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY, ids=lambda value: value)
