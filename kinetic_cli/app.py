@@ -12,7 +12,7 @@ import typer
 
 from solvers.problem.status import KineticError
 
-from . import check, cite, comparison, explain, info, listing, new, predict, reference, schema, train
+from . import check, cite, comparison, explain, info, listing, new, predict, reference, schema, train, verification
 from .screen import answer, be_quiet, complain
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("reference")(reference.reference)
 app.command("train")(train.train)
 app.command("compare")(comparison.compare)
 app.command("predict")(predict.predict)
+app.command("verify")(verification.verify)
 app.command("check")(check.check)
 app.command("list")(listing.list_)
 app.command("explain")(explain.explain)

@@ -54,6 +54,10 @@ def train_model(raw: dict[str, Any], kind: str) -> type[BaseModel]:
     return model
 
 
+#: how the engines' own tables are validated
+ENGINES = {"reference": reference_model, "train": train_model}
+
+
 def train_options(case: Case) -> Any:
     """The validated `[train]` table of a case."""
     return train_model(case.train, case.equation.kind).model_validate(case.train)
@@ -63,8 +67,7 @@ def load_case(path: Path, variant: str | None = None, settings: list[str] | None
     """Read and validate a case with both engines' tables; a bare name means a case that comes with the program."""
     if not path.exists() and path.suffix == "" and path.name in shipped_cases():
         path = shipped_cases()[path.name]
-    engines = {"reference": reference_model, "train": train_model}
-    return read_case(path, variant, settings or [], engines)
+    return read_case(path, variant, settings or [], ENGINES)
 
 
 def command_line() -> str:

@@ -11,14 +11,15 @@ import h5py
 import numpy as np
 import typer
 
+from solvers.problem.distance import cell_weights, on_grid, relative_l2, scaled_l2
 from solvers.problem.result import Result, atomic_hdf5
 from solvers.problem.status import BadInput, KineticError
 
 from . import screen
-from .metrics import cell_weights, mean_ranks, relative_l2, scaled_l2, slope
+from .metrics import mean_ranks, slope
 
 COLUMNS = ("case", "run", "method", "seed", "eps", "seen", "t", "field")
-MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "mass_error")
+MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "decided", "mass_error")
 
 
 def compare(
@@ -173,28 +174,21 @@ def error_rows(result: Result, reference: Result) -> tuple[list[dict[str, Any]],
                     "scaled_l2": _finite(scaled_l2(a, b, weights)),
                     "ap_error": None,
                     "reference_error": None,
+                    "decided": None,
                     "mass_error": None,
                 }
                 if limit is not None:
                     row["ap_error"] = _finite(relative_l2(a, limit[js][chosen], weights))
                 if uncertainty is not None:
-                    row["reference_error"] = _finite(float(np.max(uncertainty[i, js if j is None else j])))
+                    own = row["reference_error"] = _finite(float(np.max(uncertainty[i, js if j is None else j])))
+                    if own is not None and row["relative_l2"] is not None:
+                        row["decided"] = row["relative_l2"] > own
                 if field == "rho":
                     space = tuple(range(a.ndim - weights.ndim, a.ndim))
                     mass = np.sum(weights * (a - b), axis=space) / np.sum(weights * np.abs(b), axis=space)
                     row["mass_error"] = _finite(float(np.max(np.abs(mass))))
                 rows.append(row)
     return rows, "; ".join(missing)
-
-
-def on_grid(value: Any, ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
-    """`value` (t, x[, y]) on the reference's grid: as it is, or by a cubic spline in each direction."""
-    from scipy.interpolate import CubicSpline
-
-    for axis, name in ((1, "x"), (2, "y")):
-        if name in theirs and not (len(ours[name]) == len(theirs[name]) and np.allclose(ours[name], theirs[name])):
-            value = CubicSpline(ours[name], value, axis=axis)(theirs[name])
-    return value
 
 
 def ranks(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -250,13 +244,20 @@ def print_errors(result: Result, rows: list[dict[str, Any]]) -> dict[float, dict
     lines = []
     for eps, cells in sorted(by_eps.items(), reverse=True):
         first = next(iter(cells.values()))
-        errors = [screen.number(cells[f]["relative_l2"], 1) if f in cells else "-" for f in fields]
+        errors = [_judged(cells[f]) if f in cells else "-" for f in fields]
         rho = cells.get("rho", first)
         tail = [screen.number(rho[key], 1) for key in ("ap_error", "mass_error", "reference_error")]
         lines.append([f"{eps:g}", "seen" if first["seen"] else "unseen", *errors, *tail])
     title = f"{result.case.name}: {result.run}, relative L2 error over all output times"
     screen.table(title, ["eps", "", *fields, "AP", "mass", "ref."], lines)
+    if any(row["decided"] is False for row in rows if row["t"] is None):
+        screen.answer("~ not above the reference's own error: not decided by this reference")
     return by_eps
+
+
+def _judged(row: dict[str, Any]) -> str:
+    """The error, marked if the reference is not accurate enough to tell it."""
+    return ("~" if row["decided"] is False else "") + screen.number(row["relative_l2"], 1)
 
 
 def print_tables(found: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from solvers.problem.check import Outcome
 from solvers.problem.result import Result
 
 #: Okabe, Ito (2008), Color Universal Design
@@ -113,6 +114,23 @@ def errors_over_eps(reference: Result, compared: list[tuple[Path, Result, list[d
         axis.legend(fontsize=7)
     axis.set_title(reference.case.title, fontsize=9)
     return figure
+
+
+def verification_figure(name: str, outcomes: list[Outcome], folder: Path) -> list[Path]:
+    """What one verification compares: a panel per outcome with curves, computed on exact; returns the files."""
+    plt = _pyplot()
+    columns = min(3, len(outcomes))
+    rows = -(-len(outcomes) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False)
+    for outcome, axis in zip(outcomes, axes.flat, strict=False):
+        axis.plot(outcome.x, outcome.exact, "k-", lw=2.2, alpha=0.5, label="exact")
+        axis.plot(outcome.x, outcome.computed, "--", color=COLOURS[0], lw=1.2, label="computed")
+        axis.set_title(outcome.quantity, fontsize=8)
+        axis.set_xlabel(outcome.axis)
+    for axis in axes.flat[len(outcomes) :]:
+        axis.set_visible(False)
+    axes.flat[0].legend(fontsize=7)
+    return _save(figure, folder, name)
 
 
 def histories(results: list[Result]) -> Any:

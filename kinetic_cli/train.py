@@ -12,13 +12,13 @@ import numpy as np
 import typer
 
 from solvers.problem.case import Case
-from solvers.problem.result import Result, atomic_hdf5, open_hdf5, read_tree, write_tree
+from solvers.problem.distance import cell_weights, relative_l2
+from solvers.problem.result import Result, atomic_hdf5, checkpoint_path, open_hdf5, read_tree, write_tree
 from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
 
 from . import screen
 from .cases import CaseFile, Results, Settings, Variant, load_case, train_options
 from .comparison import error_rows, print_errors
-from .metrics import cell_weights, relative_l2
 from .provenance import provenance
 
 #: seconds between looks at the error for the live view
@@ -101,11 +101,6 @@ def _device(device: Device) -> str:
     if device is Device.cuda and not available:
         raise BadInput("--device cuda: no CUDA device is available here; use --device cpu")
     return "cuda" if device is not Device.cpu and available else "cpu"
-
-
-def checkpoint_path(path: Path) -> Path:
-    """Where the state for `--resume` lies: beside the result."""
-    return path.with_name(f"{path.stem}.checkpoint.h5")
 
 
 def _start(case: Case, run: str, path: Path, resume: bool) -> tuple[Result, Mapping[str, Any] | None]:

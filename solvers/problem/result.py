@@ -4,6 +4,7 @@
     /history         one row per logged iteration: losses, weights, cosines, seconds, over the dimension `iteration`
     /limit           fields of the limit equation (t, x), written by `kinetic reference`
     /uncertainty     <field>(eps, t): the reference's estimate of its own relative L2 error
+    /convergence     <field>(eps, cells): distance to the next coarser grid at the last time; <field>_order(eps)
     /network         parameters of a trained network and what is needed to evaluate it
     /errors          written by `kinetic compare`
 
@@ -54,6 +55,7 @@ class Result:
     fields       name -> array over (eps, t, x[, y][, v]); NaN where nothing was computed yet
     limit        name -> array over (t, x[, y])
     uncertainty  name -> array over (eps, t), relative L2 discretisation error of a reference
+    convergence  "cells" -> (level,); field -> (eps, level) distances to the next coarser grid; <field>_order -> (eps,)
     history      column -> array over iterations
     network      nested plain data (numbers, strings, arrays) of a trained network
     attributes   numbers and strings of the run
@@ -66,6 +68,7 @@ class Result:
     fields: dict[str, Array]
     limit: dict[str, Array] = field(default_factory=dict)
     uncertainty: dict[str, Array] = field(default_factory=dict)
+    convergence: dict[str, Array] = field(default_factory=dict)
     history: dict[str, list[float]] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +104,13 @@ class Result:
                 self.fields[name] = np.full(shape, np.nan)
             self.fields[name][i, j] = value
 
+    def put_uncertainty(self, eps: float, t: float, errors: Mapping[str, float]) -> None:
+        """Store the estimated relative L2 errors of the fields of one Knudsen number and time."""
+        i, j = self.index("eps", eps), self.index("t", t)
+        shape = (len(self.coordinates["eps"]), len(self.coordinates["t"]))
+        for name, error in errors.items():
+            self.uncertainty.setdefault(name, np.full(shape, np.nan))[i, j] = error
+
     def complete(self, eps: float) -> bool:
         """True if every field is there at every time for this Knudsen number."""
         i = self.index("eps", eps)
@@ -124,6 +134,14 @@ class Result:
                     data = _dataset(file.require_group(group), name, values, f"{name} ({group})")
                     axes = ("eps", "t") if group == "uncertainty" else self.dimensions("")[1:]
                     _attach(file, data, axes)
+            if self.convergence:
+                group = file.create_group("convergence")
+                _dataset(group, "cells", self.convergence["cells"], "cells of the finer grid").make_scale("cells")
+                for name, values in self.convergence.items():
+                    if name != "cells":
+                        data = _dataset(group, name, values, f"{name} (convergence)")
+                        for k, scale in enumerate((file["eps"], group["cells"])[: values.ndim]):
+                            data.dims[k].attach_scale(scale)
             self._write_history(file)
             if self.network:
                 write_tree(file.create_group("network"), self.network)
@@ -168,11 +186,12 @@ class Result:
             try:
                 case = case_from_data(json.loads(attributes["case"]), source=f"{path}: case")
                 coordinates = {axis: file[axis][...] for axis in AXES if axis in file}
-                reserved = {*coordinates, "limit", "uncertainty", "history", "network", "errors"}
+                reserved = {*coordinates, "limit", "uncertainty", "convergence", "history", "network", "errors"}
                 order = [name for name in case.equation.fields if name in file]
                 order += [name for name in file if name not in reserved and name not in order]
                 fields = {name: file[name][...] for name in order}
                 limit, uncertainty = _arrays(file, "limit"), _arrays(file, "uncertainty")
+                convergence = _arrays(file, "convergence")
                 history = {name.replace(".", "/"): list(column) for name, column in _arrays(file, "history").items()}
                 network = read_tree(file["network"]) if "network" in file else {}
                 status = Status(attributes["status"])
@@ -180,7 +199,7 @@ class Result:
                 raise BadInput(f"{path}: damaged or incomplete result: {error}") from None
         result = cls(case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, limit, uncertainty)
         result.history, result.network, result.attributes, result.status = history, network, attributes, status
-        result.message = str(attributes.get("message", ""))
+        result.message, result.convergence = str(attributes.get("message", "")), convergence
         if not {"eps", "t"} <= coordinates.keys():
             raise BadInput(f"{path}: the coordinates eps and t are missing")
         for name, values in fields.items():
@@ -227,6 +246,11 @@ def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def checkpoint_path(path: Path) -> Path:
+    """Where the state that `--resume` needs lies: beside the result."""
+    return path.with_name(f"{path.stem}.checkpoint.h5")
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -22,18 +22,8 @@ SMALL += ["--set", "velocity.nodes=48"]
 QUICK = ["--set", "train.points=16", "--set", "train.tasks=4", "--set", "train.width=8", "--set", "train.velocities=16"]
 
 
-def kinetic(*words, cwd, expect=0):
-    """Run the command; stdout and stderr."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == expect, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(kinetic, tmp_path_factory):
     """A folder with a small reference and two short trainings of one case."""
     cwd = tmp_path_factory.mktemp("results")
     out, err = kinetic("reference", CASES / "bgk_smooth.toml", "--set", "reference.scheme=imex", *SMALL, cwd=cwd)
@@ -46,7 +36,7 @@ def folder(tmp_path_factory):
     return cwd
 
 
-def test_compare_json(folder):
+def test_compare_json(kinetic, folder):
     out, _ = kinetic("compare", "--json", "--no-figures", cwd=folder)
     found = json.loads(out)
     rows = [
@@ -65,7 +55,7 @@ def test_compare_json(folder):
         assert mine in file["errors/relative_l2"][...]
 
 
-def test_compare_tables_figures_and_csv(folder):
+def test_compare_tables_figures_and_csv(kinetic, folder):
     out, _ = kinetic("compare", cwd=folder)
     assert "hrgrad-seed0, relative L2 error" in out
     for name in ("profiles-rho.png", "profiles-rho.pdf", "errors.png", "history.pdf"):
@@ -76,7 +66,7 @@ def test_compare_tables_figures_and_csv(folder):
     assert out.splitlines()[0].startswith("case,run,method,seed,eps,seen,t,field,relative_l2")
 
 
-def test_compare_names_what_it_skips(folder, tmp_path):
+def test_compare_names_what_it_skips(kinetic, folder, tmp_path):
     good = folder / "results/bgk_smooth"
     (tmp_path / "bad.h5").write_bytes((good / "reference.h5").read_bytes()[:3000])
     out, err = kinetic("compare", good, tmp_path, "--json", "--no-figures", cwd=folder)
@@ -87,7 +77,7 @@ def test_compare_names_what_it_skips(folder, tmp_path):
     assert "no such file or folder" in err
 
 
-def test_foreign_result_is_compared(folder, tmp_path):
+def test_foreign_result_is_compared(kinetic, folder, tmp_path):
     """A file that another program wrote in the documented format, on its own grid."""
     reference = Result.read(folder / "results/bgk_smooth/reference.h5")
     path = folder / "results/bgk_smooth/foreign.h5"
@@ -112,7 +102,7 @@ def test_foreign_result_is_compared(folder, tmp_path):
     assert all(row["relative_l2"] < 5e-3 for row in rows)
 
 
-def test_predict_anywhere(folder):
+def test_predict_anywhere(kinetic, folder):
     trained = "results/bgk_smooth/hrgrad-seed0.h5"
     words = ("predict", trained, "--knudsen", "5e-2,2", "--times", "0.03", "--points", "50", "--out", "fine.h5")
     _, err = kinetic(*words, cwd=folder)
@@ -148,12 +138,12 @@ def test_predict_anywhere(folder):
         (["frobnicate"], "No such command"),
     ],
 )
-def test_wrong_input_is_named(words, message, tmp_path):
+def test_wrong_input_is_named(kinetic, words, message, tmp_path):
     _, err = kinetic(*words, cwd=tmp_path, expect=2)
     assert message in re.sub(r"\s+", " ", err)
 
 
-def test_unwritable_output_is_a_failed_run(tmp_path):
+def test_unwritable_output_is_a_failed_run(kinetic, tmp_path):
     (tmp_path / "file").write_text("")
     _, err = kinetic(
         "reference", "bgk_smooth", "--set", "reference.scheme=imex", *SMALL, "--out", "file", cwd=tmp_path, expect=1
@@ -161,7 +151,7 @@ def test_unwritable_output_is_a_failed_run(tmp_path):
     assert "cannot be written" in err
 
 
-def test_breakdown_exits_with_three(tmp_path):
+def test_breakdown_exits_with_three(kinetic, tmp_path):
     jump = ["initial.rho='piecewise(x < 0, 1, 1e-9)'", "initial.u='piecewise(x < 0, -6, 6)'", "initial.T=0.3"]
     settings = [word for text in jump for word in ("--set", text)]
     small = ["--set", "knudsen.evaluate=[1e-6]", "--set", "knudsen.unseen=[]", "--set", "reference.cells=40"]
@@ -169,7 +159,7 @@ def test_breakdown_exits_with_three(tmp_path):
     assert "not positive at x =" in err
 
 
-def test_words_about_the_program(tmp_path):
+def test_words_about_the_program(kinetic, tmp_path):
     out, _ = kinetic("--help", cwd=tmp_path)
     assert all(word in out for word in ("reference", "train", "compare", "predict", "explain"))
     out, _ = kinetic("list", "--json", cwd=tmp_path)
@@ -186,19 +176,19 @@ def test_words_about_the_program(tmp_path):
     assert "a valid case" in out
 
 
-def test_plan_runs_nothing(tmp_path):
+def test_plan_runs_nothing(kinetic, tmp_path):
     out, _ = kinetic("reference", "sod", "--plan", "--set", "reference.cells=100", cwd=tmp_path)
     assert "x 100" in out
     assert not (tmp_path / "results").exists()
 
 
-def test_new_case_is_valid(tmp_path):
+def test_new_case_is_valid(kinetic, tmp_path):
     kinetic("new", "tube", "--from", "sod", cwd=tmp_path)
     assert "a valid case" in kinetic("check", "tube.toml", cwd=tmp_path)[0]
     kinetic("new", "tube", cwd=tmp_path, expect=2)
 
 
-def test_schema_accepts_every_case(tmp_path):
+def test_schema_accepts_every_case(kinetic, tmp_path):
     import tomllib
 
     schema = json.loads(kinetic("schema", cwd=tmp_path)[0])
@@ -218,7 +208,7 @@ def test_help_starts_without_torch_and_numba(tmp_path):
     assert done.stdout.strip() == "set()"
 
 
-def test_killed_training_resumes_to_the_same_numbers(tmp_path):
+def test_killed_training_resumes_to_the_same_numbers(kinetic, tmp_path):
     """Interrupt a training, resume it: parameters equal those of an uninterrupted run, bit for bit."""
     budget = ["--steps", "30", "--set", "train.second_steps=170", "--method", "hrgrad"]
     words = ["train", CASES / "bgk_smooth.toml", *SMALL, *QUICK, *budget]

@@ -1,0 +1,106 @@
+"""`kinetic reference` and `kinetic verify`: error bars, tolerance, convergence table, interruption inside an eps."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from kinetic_cli.cases import load_case, shipped_cases
+from kinetic_cli.reference import ReferenceRun
+from solvers.problem.result import Result, checkpoint_path
+from solvers.schemes.imex import Scheme
+
+CASES = Path(__file__).parents[2] / "cases"
+SMALL = ["--set", "knudsen.evaluate=[1e-1, 1e-3]", "--set", "knudsen.unseen=[]", "--set", "velocity.nodes=48"]
+IMEX = ["--set", "reference.scheme=imex", "--set", "reference.cells=81"]
+
+
+def test_reference_carries_its_own_error_and_convergence(kinetic, tmp_path):
+    out, _ = kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, "--order", cwd=tmp_path)
+    assert "own error" in out
+    assert "to 81 cells" in out
+    result = Result.read(tmp_path / "results/bgk_smooth/reference.h5")
+    assert result.uncertainty["rho"].shape == (2, 3)
+    assert (result.uncertainty["rho"] > 0.0).all()
+    assert (result.uncertainty["rho"] < 1e-3).all()
+    np.testing.assert_array_equal(result.convergence["cells"], [27, 81])
+    assert (result.convergence["rho"][:, 0] > 10.0 * result.convergence["rho"][:, 1]).all()
+    assert (result.convergence["rho_order"] > 2.0).all()
+    out, _ = kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, "--no-estimate", cwd=tmp_path)
+    assert not Result.read(tmp_path / "results/bgk_smooth/reference.h5").uncertainty
+    kinetic("reference", "bgk_smooth", "--no-estimate", "--order", cwd=tmp_path, expect=2)
+
+
+def test_tolerance_refines_or_says_why_not(kinetic, tmp_path):
+    words = ["reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX[:2], "--set", "reference.cells=27"]
+    _, err = kinetic(*words, "--tolerance", "3e-4", cwd=tmp_path)
+    assert "refined to 81 cells" in err
+    result = Result.read(tmp_path / "results/bgk_smooth/reference.h5")
+    assert result.case.reference["cells"] == 81
+    assert result.uncertainty["rho"].max() <= 3e-4
+    _, err = kinetic(*words[:-1], "reference.cells=32", "--tolerance", "1e-9", cwd=tmp_path, expect=4)
+    assert "cannot be divided by 3" in err
+
+
+def test_interrupted_inside_one_knudsen_number_goes_on_to_the_same_fields(tmp_path, monkeypatch):
+    settings = ["knudsen.evaluate=[1e-2]", "knudsen.unseen=[]", "velocity.nodes=48", "reference.scheme=imex"]
+    case = load_case(shipped_cases()["bgk_smooth"], None, [*settings, "reference.cells=27"])
+    ReferenceRun(case, tmp_path / "whole.h5").solve()
+    march = Scheme.march
+
+    def interrupted(self, case, eps, options, resume=None):
+        for snapshot in march(self, case, eps, options, resume):
+            yield snapshot
+            if snapshot.fields and options.cells == 27:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "parts.h5"
+    monkeypatch.setattr(Scheme, "march", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ReferenceRun(case, path).solve()
+    assert checkpoint_path(path).exists()
+    assert not Result.read(path).complete(1e-2)
+    starts = []
+
+    def counted(self, case, eps, options, resume=None):
+        starts.append(resume)
+        return march(self, case, eps, options, resume)
+
+    monkeypatch.setattr(Scheme, "march", counted)
+    ReferenceRun(case, path, resume=True).solve()
+    assert starts[-1]["t"] == pytest.approx(case.domain.output_times[0]), "not from t = 0 again"
+    whole, parts = Result.read(tmp_path / "whole.h5"), Result.read(path)
+    for field, values in whole.fields.items():
+        np.testing.assert_array_equal(parts.fields[field], values)
+    assert not checkpoint_path(path).exists()
+
+
+def test_comparison_that_the_reference_cannot_decide_is_flagged(kinetic, tmp_path):
+    kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, cwd=tmp_path)
+    kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, "--name", "same", cwd=tmp_path)
+    out, _ = kinetic("compare", "--no-figures", cwd=tmp_path)
+    assert "not decided by this reference" in out
+    found = json.loads(kinetic("compare", "--no-figures", "--json", cwd=tmp_path)[0])
+    assert all(row["decided"] is False for row in found["errors"] if row["field"] == "rho")
+    with h5py.File(tmp_path / "results/bgk_smooth/same.h5") as file:
+        assert (file["errors/decided"][...] == 0.0).all()
+
+
+def test_verify_holds_a_case_against_its_second_scheme(kinetic, tmp_path):
+    settings = ["knudsen.evaluate=[1.0]", "knudsen.unseen=[]", "velocity.nodes=16", "verify.rho=1e-4"]
+    words = [word for text in settings for word in ("--set", text)]
+    second = ["--set", 'verify.against={scheme="discrete_ordinates", cells=81, steps=18}']
+    words = ["verify", CASES / "transport_periodic.toml", *words, "--set", "reference.cells=54", *second]
+    out, _ = kinetic(*words, cwd=tmp_path)
+    assert "2 of 2 pass" in out
+    out, err = kinetic(*words, "--set", "verify.rho=1e-30", cwd=tmp_path, expect=4)
+    assert "FAIL" in out
+    assert "exceed their tolerance" in err
+    assert "kept" not in err or "results" in err
+
+
+def test_verify_names_what_it_does_not_know(kinetic, tmp_path):
+    _, err = kinetic("verify", "nonsense", cwd=tmp_path, expect=2)
+    assert "no verification 'nonsense'" in err
