@@ -17,7 +17,6 @@ last whole one.  RESULTS.md describes the format for other programs.
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -228,16 +227,22 @@ def _attach(file: h5py.File, data: h5py.Dataset, axes: tuple[str, ...]) -> None:
 
 
 def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
-    """Make an HDF5 file by `fill(file)` under a temporary name, empty or a copy of another, and rename it to `path`."""
+    """Make an HDF5 file by `fill(file)`, empty or a copy of another, and put it at `path` as a whole.
+
+    The file is built in memory and written by plain I/O under a temporary name: a full disk inside the HDF5 library would
+    end the process.  Raises KineticError if it cannot be written.
+    """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
-        os.close(handle)
-        if copy_of is not None:
-            shutil.copyfile(copy_of, temporary)
-        with h5py.File(temporary, "w" if copy_of is None else "r+") as file:
-            fill(file)
+        with os.fdopen(handle, "wb") as target:
+            with h5py.File.in_memory(copy_of.read_bytes() if copy_of else None) as file:
+                fill(file)
+                file.flush()
+                target.write(file.id.get_file_image())
+            target.flush()
+            os.fsync(target.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:

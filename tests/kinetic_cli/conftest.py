@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words, cwd, expect=0):
-    """Run the command; stdout and stderr."""
+def run(*words, cwd, expect=0, before=""):
+    """Run the command, after the Python statements `before`; stdout and stderr."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *map(str, words)]
+    command = [sys.executable, "-c", f"{before}from kinetic_cli.app import main; main()", *map(str, words)]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == expect, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

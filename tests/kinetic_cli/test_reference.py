@@ -104,3 +104,16 @@ def test_verify_holds_a_case_against_its_second_scheme(kinetic, tmp_path):
 def test_verify_names_what_it_does_not_know(kinetic, tmp_path):
     _, err = kinetic("verify", "nonsense", cwd=tmp_path, expect=2)
     assert "no verification 'nonsense'" in err
+
+
+def test_full_disk_is_named_and_costs_no_result(kinetic, tmp_path):
+    """The operating system refuses to write more than 20 kB: the old file stays whole, nothing half-written is left."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+    words = ["reference", CASES / "transport_periodic.toml", "--set", "knudsen.evaluate=[1.0]", "--set"]
+    kinetic(*words, "knudsen.unseen=[]", "--set", "reference.cells=54", cwd=tmp_path)
+    path = tmp_path / "results/transport_periodic/reference.h5"
+    before = path.read_bytes()
+    _, err = kinetic(*words, "knudsen.unseen=[]", "--set", "reference.cells=4374", cwd=tmp_path, expect=1, before=limit)
+    assert "cannot be written" in err
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
