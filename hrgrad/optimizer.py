@@ -30,6 +30,7 @@ that any container stores without pickle; restored, it continues with equal numb
 ``step`` leaves ``theta`` as it was, but may overwrite the tensors of the state it was given (a second-order matrix is
 not copied for politeness): use the state it returns, and ``copy_state`` to keep one. ``shapes`` lists the blocks of
 ``theta`` as ``(offset, shape)``, for rules that look at matrices; what it does not list is treated as vectors.
+``demand`` answers a training that lacks what an optimizer needs.
 
 A file ``hrgrad/optimizers/<name>.py`` with a class ``Optimizer`` is an optimizer called ``<name>``; there is no list.
 """
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -148,6 +149,53 @@ def copy_state(state: Mapping[str, Any]) -> State:
     """A state that later steps do not touch."""
     return {key: value.clone() if isinstance(value, Tensor) else value for key, value in state.items()}
 
+
+@dataclass(frozen=True)
+class Matrix:
+    """One block of theta that is a matrix W; a tensor of more dimensions is read as (first, all others)."""
+
+    offset: int
+    rows: int
+    columns: int
+
+    def view(self, x: Tensor) -> Tensor:
+        """The block of a flat vector (P,), sharing its memory."""
+        return x[self.offset : self.offset + self.rows * self.columns].view(self.rows, self.columns)
+
+
+def write_layout(shapes: Shapes, size: int) -> str:
+    """The matrices among the blocks of theta as words, "0:3x32 128:32x32", which any state can hold."""
+    words, end = [], 0
+    for offset, shape in sorted((int(offset), tuple(shape)) for offset, shape in shapes):
+        count = math.prod(shape)
+        if offset < end or offset + count > size or count < 1:
+            raise ValueError(
+                f"shapes: block ({offset}, {shape}) overlaps another one or ends beyond the {size} parameters"
+            )
+        end = offset + count
+        if len(shape) > 1 and 1 < shape[0] < count:
+            words.append(f"{offset}:{shape[0]}x{count // shape[0]}")
+    return " ".join(words)
+
+
+def read_layout(layout: str) -> list[Matrix]:
+    """The matrices that `write_layout` wrote."""
+    return [Matrix(*(int(part) for part in word.replace("x", ":").split(":"))) for word in layout.split()]
+
+
+def demand(name: str, offered: Collection[str], where: str = "this training") -> None:
+    """Raise ValueError if an optimizer needs what is not `offered` ("direction", "closure", "residuals")."""
+    needed = load_optimizer(name).needs
+    if needed not in offered:
+        fitting = [other for other in optimizer_names() if load_optimizer(other).needs in offered]
+        raise ValueError(f"optimizer '{name}' needs {MEANING[needed]}; {where} has none: choose {', '.join(fitting)}")
+
+
+MEANING: Mapping[str, str] = {
+    "direction": "a direction, the gradient of a sum of losses or a method's update",
+    "closure": "a closure that gives the loss and its gradient at any theta",
+    "residuals": "a closure that gives the residual vector at any theta",
+}
 
 optimizers = Registry("hrgrad.optimizers", "Optimizer", "optimizer")
 
