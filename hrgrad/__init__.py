@@ -31,6 +31,7 @@ _HOME = {
     "load_optimizer": "optimizer",
     "optimizer_names": "optimizer",
     "combine": "gram",
+    "jacobian": "jacobians",  # a file of the same name would take the name of the function
 }
 
 
