@@ -16,41 +16,51 @@ from solvers.problem.result import Result, atomic_hdf5
 from solvers.problem.status import BadInput, KineticError
 
 from . import screen
-from .metrics import mean_ranks, slope
+from .measures import delta_m, error, f1, mean_rank, success
+from .metrics import by_task, contender, front_score, paired_p
+from .sheets import Format, sheets
 
 COLUMNS = ("case", "run", "method", "seed", "eps", "seen", "t", "field")
-MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "decided", "mass_error")
+MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "decided", "mass_error", "f1")
 
 
 def compare(
     paths: Annotated[list[Path] | None, typer.Argument(metavar="[RESULT]...", help="Result files or folders.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the error rows as CSV.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the tables in LaTeX (booktabs).")] = False,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Error of rho that counts as a success.")] = 1e-2,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures.")] = True,
 ) -> None:
     """Compare results with the reference of their case (default: everything under results/).
 
     Example: kinetic compare results/sod --json
     """
-    found = comparison(paths or [Path("results")])
+    formats = [Format.json] * as_json + [Format.csv] * as_csv + [Format.markdown] * markdown + [Format.latex] * latex
+    if len(formats) > 1:
+        raise BadInput(f"--{formats[0]} and --{formats[1]}: choose one of --json, --csv, --markdown, --latex")
+    chosen = formats[0] if formats else Format.text
+    found = comparison(paths or [Path("results")], tolerance)
     store_errors(found)
     for line in found["skipped"]:
         screen.say(f"skipped: {line}")
     if not found["errors"] and not found["limits"]:
         raise BadInput("nothing to compare: no reference with a result of the same case; run `kinetic reference` first")
-    if as_json:
-        shown = {key: found[key] for key in ("errors", "ranks", "cost", "skipped")}
+    if chosen is Format.json:
+        shown = {key: found[key] for key in ("errors", "ranks", "summary", "cost", "skipped")}
         screen.answer(json.dumps(shown, indent=1, allow_nan=False, default=str))
-    elif as_csv:
+    elif chosen is Format.csv:
         screen.answer(csv_text(found["errors"]))
     else:
-        print_tables(found)
+        for sheet in sheets(found):
+            sheet.show(chosen)
     if figures:
         from .plot import case_figures
 
         for group in found["groups"]:
             for path in case_figures(group):
-                (screen.say if as_json or as_csv else screen.answer)(str(path))
+                (screen.answer if chosen is Format.text else screen.say)(str(path))
 
 
 def collect(paths: list[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
@@ -72,13 +82,21 @@ def collect(paths: list[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
     return results, skipped
 
 
-def comparison(paths: list[Path]) -> dict[str, Any]:
+def comparison(paths: list[Path], tolerance: float = 1e-2) -> dict[str, Any]:
     """Error rows, ranks and cost of all results among `paths`, grouped by problem."""
     results, skipped = collect(paths)
     groups: dict[str, list[tuple[Path, Result]]] = defaultdict(list)
     for path, result in results:
         groups[f"{result.case.name} {result.case.problem_sha256}"].append((path, result))
-    found: dict[str, Any] = {"errors": [], "limits": [], "ranks": {}, "cost": [], "skipped": skipped, "groups": []}
+    found: dict[str, Any] = {
+        "errors": [],
+        "limits": [],
+        "ranks": {},
+        "summary": [],
+        "cost": [],
+        "skipped": skipped,
+        "groups": [],
+    }
     for members in groups.values():
         references = [pair for pair in members if pair[1].kind == "reference"]
         if not references:
@@ -97,7 +115,9 @@ def comparison(paths: list[Path]) -> dict[str, Any]:
         for path, result in [reference, *((path, result) for path, result, _ in kept)]:
             found["cost"].append(cost_row(path, result))
         found["groups"].append({"reference": reference, "results": kept})
-    found["ranks"] = ranks(found["errors"])
+    trained = [row for row in found["errors"] if row["kind"] == "train"]
+    found["ranks"] = ranks(trained)
+    found["summary"] = summary(trained, tolerance)
     return found
 
 
@@ -163,6 +183,7 @@ def error_rows(result: Result, reference: Result) -> tuple[list[dict[str, Any]],
                 a, b = value[chosen], truth[chosen]
                 row: dict[str, Any] = {
                     "case": result.case.name,
+                    "kind": result.kind,
                     "run": result.run,
                     "method": str(result.attributes.get("method", result.run)),
                     "seed": int(result.attributes.get("seed", 0)),
@@ -176,6 +197,7 @@ def error_rows(result: Result, reference: Result) -> tuple[list[dict[str, Any]],
                     "reference_error": None,
                     "decided": None,
                     "mass_error": None,
+                    "f1": None,
                 }
                 if limit is not None:
                     row["ap_error"] = _finite(relative_l2(a, limit[js][chosen], weights))
@@ -183,6 +205,8 @@ def error_rows(result: Result, reference: Result) -> tuple[list[dict[str, Any]],
                     own = row["reference_error"] = _finite(float(np.max(uncertainty[i, js if j is None else j])))
                     if own is not None and row["relative_l2"] is not None:
                         row["decided"] = row["relative_l2"] > own
+                if field == "rho" and a.ndim == 2:
+                    row["f1"] = _finite(front_score(a, b, theirs["x"]))
                 if field == "rho":
                     space = tuple(range(a.ndim - weights.ndim, a.ndim))
                     mass = np.sum(weights * (a - b), axis=space) / np.sum(weights * np.abs(b), axis=space)
@@ -192,22 +216,44 @@ def error_rows(result: Result, reference: Result) -> tuple[list[dict[str, Any]],
 
 
 def ranks(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean rank by method over (case, eps, field), all times together, averaged over seeds."""
-    tasks: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["t"] is None and row["relative_l2"] is not None:
-            tasks[row["case"], row["eps"], row["field"]][row["method"]].append(row["relative_l2"])
-    methods = sorted({method for task in tasks.values() for method in task})
-    if len(methods) < 2:
-        return {}
-    errors = {m: [float(np.mean(t[m])) if m in t else float("nan") for t in tasks.values()] for m in methods}
-    return {"mean_rank": mean_ranks(errors), "tasks": len(tasks)}
+    """Mean rank by contender over (case, eps, field), all times together, averaged over seeds."""
+    found = mean_rank.measure(rows)
+    return {"mean_rank": found, "tasks": len(by_task(rows))} if found else {}
+
+
+def summary(rows: list[dict[str, Any]], tolerance: float) -> list[dict[str, Any]]:
+    """One row per contender, best mean rank first: measures, seen and unseen apart, spread over seeds, paired test."""
+    contenders = sorted({contender(row) for row in rows})
+    ranked = mean_rank.measure(rows)
+    order = sorted(contenders, key=lambda name: ranked.get(name, 0.0))
+    changes, hits, fronts = delta_m.measure(rows), success.measure(rows, tolerance), f1.measure(rows)
+    seen, unseen = (error.measure([row for row in rows if row["seen"] is wanted]) for wanted in (True, False))
+    found = []
+    for name in order:
+        seeds = sorted({row["seed"] for row in rows if contender(row) == name})
+        by_seed = [error.measure([r for r in rows if contender(r) == name and r["seed"] == s]).get(name) for s in seeds]
+        logs = np.log10([value for value in by_seed if value])
+        found.append(
+            {
+                "contender": name,
+                "mean_rank": ranked.get(name),
+                "delta_m": changes.get(name),
+                "success": hits.get(name),
+                "f1": fronts.get(name),
+                "error_seen": seen.get(name),
+                "error_unseen": unseen.get(name),
+                "seeds": len(seeds),
+                "spread": float(10.0 ** np.std(logs, ddof=1)) if len(logs) > 1 else None,
+                "p_against_first": None if name == order[0] else _finite(paired_p(rows, name, order[0])),
+            }
+        )
+    return found
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:
     """Error rows as CSV."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*COLUMNS, *MEASURES], lineterminator="\n")
+    writer = csv.DictWriter(buffer, [*COLUMNS, *MEASURES, "kind"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().rstrip()
@@ -232,51 +278,3 @@ def store_errors(found: dict[str, Any]) -> None:
                 atomic_hdf5(path, fill, copy_of=path)
             except KineticError as error:
                 found["skipped"].append(f"the /errors table of {error}")
-
-
-def print_errors(result: Result, rows: list[dict[str, Any]]) -> dict[float, dict[str, Any]]:
-    """The error table of one result, all output times together; returns its rows by eps and field."""
-    by_eps: dict[float, dict[str, Any]] = defaultdict(dict)
-    for row in rows:
-        if row["t"] is None:
-            by_eps[row["eps"]][row["field"]] = row
-    fields = list(dict.fromkeys(field for cells in by_eps.values() for field in cells))
-    lines = []
-    for eps, cells in sorted(by_eps.items(), reverse=True):
-        first = next(iter(cells.values()))
-        errors = [_judged(cells[f]) if f in cells else "-" for f in fields]
-        rho = cells.get("rho", first)
-        tail = [screen.number(rho[key], 1) for key in ("ap_error", "mass_error", "reference_error")]
-        lines.append([f"{eps:g}", "seen" if first["seen"] else "unseen", *errors, *tail])
-    title = f"{result.case.name}: {result.run}, relative L2 error over all output times"
-    screen.table(title, ["eps", "", *fields, "AP", "mass", "ref."], lines)
-    if any(row["decided"] is False for row in rows if row["t"] is None):
-        screen.answer("~ not above the reference's own error: not decided by this reference")
-    return by_eps
-
-
-def _judged(row: dict[str, Any]) -> str:
-    """The error, marked if the reference is not accurate enough to tell it."""
-    return ("~" if row["decided"] is False else "") + screen.number(row["relative_l2"], 1)
-
-
-def print_tables(found: dict[str, Any]) -> None:
-    """The tables for the terminal: errors per eps and field, then cost and ranks."""
-    for group in found["groups"]:
-        reference = group["reference"][1]
-        name = reference.case.name
-        for _, result, rows in group["results"]:
-            by_eps = print_errors(result, rows)
-            ap = [(e, c["rho"]["ap_error"]) for e, c in by_eps.items() if "rho" in c and c["rho"]["ap_error"]]
-            if len(ap) > 2:
-                fitted = slope(np.array([e for e, _ in ap]), np.array([a for _, a in ap]))
-                screen.answer(f"AP error falls like eps^{fitted:.2f} at the small end")
-        limit = [row for row in found["limits"] if row["case"] == name]
-        if limit and not group["results"]:
-            lines = [[f"{row['eps']:g}", screen.number(row["ap_error"])] for row in limit]
-            screen.table(f"{name}: reference, distance of rho to the limit", ["eps", "AP"], lines)
-    lines = [[c["case"], c["run"], f"{c['seconds']:.1f}", str(c["steps"] or "-"), c["status"]] for c in found["cost"]]
-    screen.table("cost", ["case", "run", "seconds", "steps", "status"], lines)
-    if found["ranks"]:
-        lines = [[m, f"{r:.2f}"] for m, r in sorted(found["ranks"]["mean_rank"].items(), key=lambda item: item[1])]
-        screen.table(f"mean rank over {found['ranks']['tasks']} tasks (1 is best)", ["method", "rank"], lines)

@@ -5,6 +5,8 @@ from typing import Any
 from apnn.options import formulations, methods, networks, optimizers
 from solvers.problem.registry import Registry, checks, equations, limits, schemes, velocity_sets
 
+measures = Registry("kinetic_cli.measures", "measure")
+
 KINDS: dict[str, Registry] = {
     "equations": equations,
     "velocity sets": velocity_sets,
@@ -15,6 +17,7 @@ KINDS: dict[str, Registry] = {
     "networks": networks,
     "methods": methods,
     "optimizers": optimizers,
+    "measures": measures,
 }
 
 

@@ -18,8 +18,9 @@ from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
 
 from . import screen
 from .cases import CaseFile, Results, Settings, Variant, load_case, train_options
-from .comparison import error_rows, print_errors
+from .comparison import error_rows
 from .provenance import provenance
+from .sheets import errors_sheet
 
 #: seconds between looks at the error for the live view
 PREDICT_SECONDS = 10.0
@@ -251,7 +252,7 @@ class Training:
             self.save()
         if self.reference is not None:
             rows, reason = error_rows(result, self.reference)
-            print_errors(result, rows)
+            errors_sheet(result, rows).show()
             if reason:
                 screen.say(f"not compared: {reason}")
         else:
