@@ -2,10 +2,11 @@ r"""hrgrad: from the gradients of m losses to one update direction.
 
     J = (g_1, ..., g_m)^T,  g_i = grad L_i,    J -> update in R^P    (a descent direction before the minus sign)
 
-It knows no physics and needs torch and numpy alone. Three ways in:
+It knows no physics and needs torch and numpy alone. Ways in:
 
     hrgrad.aggregate("hrgrad", J)                      one call, the update of shape (P,)
     aggregator = hrgrad.HRGrad(); aggregator.backward(losses, parameters); optimizer.step()
+    losses, J = hrgrad.jacobian(function, parameters, m)                         m gradients in one backward pass
     hrgrad.load_method("hrgrad").direction(problem, losses, state, options)      functional, explicit state
 
 Nothing heavier than the standard library is imported until a name is used.
@@ -49,8 +50,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
     if not name.startswith("_"):
-        for method in _methods.names():
-            if load_method(method).title == name:
-                return import_module(".aggregator", __name__).make_aggregator(method)
-        raise AttributeError(f"hrgrad has no {name!r}.{nearest(name, sorted([*_HOME, *method_names()]))}")
+        titles = {load_method(method).title: method for method in _methods.names()}
+        if name in titles:
+            return import_module(".aggregator", __name__).make_aggregator(titles[name])
+        raise AttributeError(f"hrgrad has no {name!r}.{nearest(name, sorted([*_HOME, *titles]))}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

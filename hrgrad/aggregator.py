@@ -1,33 +1,51 @@
 r"""For other people's training loops: one call on a Jacobian, or an aggregator that fills `.grad`.
 
     u = aggregate("hrgrad", J)                                                J (m, P) -> u (P,)
-    aggregator = hrgrad.HRGrad(); aggregator.backward(losses, parameters); optimizer.step()
 
-`backward` takes the m gradients of the losses with respect to the shared parameters one by one, combines them by the method
-and writes the update into `.grad`, so that any `torch.optim` optimizer follows it.
+    aggregator = hrgrad.HRGrad()
+    aggregator.backward(losses, parameters)         in place of sum(losses).backward()
+    optimizer.step()                                any torch.optim optimizer
+
+`backward` combines the gradients of the m losses by the method and writes the update into `.grad`. A method that needs the
+losses alone takes one backward pass and forms no Jacobian. On a GPU everything the host needs, the Gramian and the losses,
+comes over in ONE transfer; the update is queued behind it without waiting.
+
+With one new gradient per step (methods with momenta): `aggregator.backward([loss], parameters, tasks=[k], m=8)`.
+`observe(losses)` after the optimizer's step belongs to methods that learn from it (`Method.observes`, FAMO), with the same
+batch. A method whose update is Adam's step already (`Method.is_step`) is followed by torch.optim.SGD.
+`state_dict` holds the state, the options and the random generator: a copy restored from it continues with equal numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .jacobians import check_losses, jacobian, list_parameters
 from .method import Direction, State
 from .problem import Problem
 
 
-def aggregate(method: str, J: Tensor, losses: Tensor | None = None, **options: Any) -> Tensor:
-    """The update (P,) of a method without memory from its first step; J (m, P). Raises ValueError naming what is wrong."""
-    return Aggregator(method, **options)(J, losses)
+def aggregate(
+    method: str, J: Tensor, losses: Tensor | None = None, generator: torch.Generator | None = None, **options: Any
+) -> Tensor:
+    """The update (P,) of a method's first step; J (m, P). Raises ValueError naming what is wrong.
+
+    Random methods draw from `generator`, else from torch's global one.
+    """
+    return Aggregator(method, generator or torch.default_generator, **options)(J, losses)
 
 
 class Aggregator:
     """A method with its options and its state; call it on J, or call `backward`.
 
     direction   the last Direction with its diagnostics
+    generator   of the random numbers; by default an own one with torch's seed, so that the global one is left alone
     """
 
     def __init__(self, method: str, generator: torch.Generator | None = None, **options: Any) -> None:
@@ -36,54 +54,164 @@ class Aggregator:
         self.name = method
         self.method = load_method(method)
         self.options = self.method.Options.read(**options)
+        if generator is None and "deterministic" not in self.method.properties:
+            generator = torch.Generator().manual_seed(torch.initial_seed())
         self.generator = generator
         self.state: State | None = None
         self.m = 0
         self.direction: Direction | None = None
+        self._losses: Tensor | None = None
+        self._restored = False
 
-    def __call__(self, J: Tensor, losses: Tensor | None = None) -> Tensor:
-        """The update (P,) for J (m, P), in the dtype of J."""
-        problem = Problem(J)
+    def __call__(
+        self, J: Tensor, losses: Tensor | None = None, tasks: Sequence[int] | None = None, m: int | None = None
+    ) -> Tensor:
+        """The update (P,) for J (m, P), in the dtype of J. With `tasks` J holds the gradients of these alone, of m."""
+        if tasks is None:
+            problem = Problem(J)
+        else:
+            known = m or self.m or None
+            if known is None:
+                raise ValueError(
+                    f"{self.name}: tasks={list(tasks)} needs m, the number of all losses, at the first step"
+                )
+            problem = Problem(J, m=known, rows=tuple(tasks))
+        if losses is not None:
+            rows = problem.m if tasks is None else len(tasks)
+            if losses.shape != (rows,):
+                raise ValueError(f"{self.name}: losses must have shape ({rows},), found {tuple(losses.shape)}")
+            losses = problem.bring(losses) if self.method.needs == "gramian" and tasks is None else losses.cpu()
+        return self._step(problem, losses).update(problem)
+
+    def _step(self, problem: Problem, losses: Tensor | None) -> Direction:
         if self.state is None:
             self.m, self.state = problem.m, self.method.initial_state(problem.m, self.options)
         if problem.m != self.m:
             raise ValueError(f"{self.name}: {problem.m} losses were given, but the state is of {self.m}")
-        self.direction, self.state = self.method.direction(problem, losses, self.state, self.options, self.generator)
-        return self.direction.update(problem)
+        if self._restored and problem.J is not None:
+            self.state, self._restored = _placed(self.state, problem.J), False
+        self._losses = losses
+        found: Direction
+        found, self.state = self.method.direction(problem, losses, self.state, self.options, self.generator)
+        self.direction = found
+        return found
 
-    def backward(self, losses: Sequence[Tensor], parameters: Iterable[Tensor]) -> None:
-        """Write the combined update into `.grad` of the parameters; one not used by a loss has no share from it."""
-        params = [p for p in parameters if p.requires_grad]
-        if not losses or not params:
-            raise ValueError("backward needs at least one loss and one parameter that requires a gradient")
-        rows = []
-        for k, loss in enumerate(losses):
-            if loss.ndim != 0 or not loss.requires_grad:
-                raise ValueError(f"loss {k} must be a scalar that depends on the parameters, found {tuple(loss.shape)}")
-            kept = k + 1 < len(losses)
-            grads = torch.autograd.grad(loss, params, retain_graph=kept, allow_unused=True, materialize_grads=True)
-            rows.append(torch.cat([g.reshape(-1) for g in grads]))
-        values = torch.stack([loss.detach() for loss in losses])
-        update = self(torch.stack(rows), values)
+    def backward(
+        self,
+        losses: Sequence[Tensor] | Tensor,
+        parameters: Iterable[Tensor],
+        tasks: Sequence[int] | None = None,
+        m: int | None = None,
+        retain_graph: bool = False,
+    ) -> None:
+        """Write the combined update into `.grad` of the parameters; one not used by a loss has no share from it.
+
+        losses   m scalars, or a tensor (m,); with `tasks` those of these tasks alone
+        """
+        rows = check_losses(losses)
+        params = [p for p in list_parameters(list(parameters)) if p.requires_grad]
+        if not params:
+            raise ValueError(f"{self.name}: none of the parameters requires a gradient")
+        values = torch.stack([loss.detach() for loss in rows])
+        if self.method.needs == "losses":
+            if tasks is not None:
+                raise ValueError(f"{self.name} combines all losses at every step; tasks goes with methods with momenta")
+            self._backward_of_the_sum(rows, values, params, retain_graph)
+            return
+        J = jacobian(losses if isinstance(losses, Tensor) else rows, params, retain_graph=retain_graph)
+        update = self(J, values, tasks, m)
         for p, part in zip(params, torch.split(update, [p.numel() for p in params]), strict=True):
             p.grad = part.view_as(p).to(p.dtype)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a continuation needs."""
-        return {"method": self.name, "m": self.m, "state": self.state}
+    def _backward_of_the_sum(
+        self, rows: Sequence[Tensor], values: Tensor, params: list[Tensor], retain_graph: bool
+    ) -> None:
+        """Weights from the losses alone: one pass, and no matrix."""
+        host = values.to("cpu", torch.float64)
+        bad = torch.nonzero(~torch.isfinite(host)).flatten().tolist()
+        if bad:
+            raise ValueError(f"loss {bad[0]} is not finite: {host.tolist()}")
+        found = self._step(Problem(m=len(rows)), host)
+        if found.weights is None:
+            raise TypeError(f"method {self.name!r} says that it needs the losses alone, but gave no weights")
+        weights = [w.to(loss.dtype).reshape(loss.shape) for w, loss in zip(found.weights.unbind(), rows, strict=True)]
+        seeds = [w.to(loss.device, non_blocking=True) for w, loss in zip(weights, rows, strict=True)]
+        grads = torch.autograd.grad(rows, params, seeds, retain_graph=retain_graph, allow_unused=True)
+        # on a GPU the look would be a second transfer: there the next step's losses tell
+        if not values.is_cuda and not all(bool(torch.isfinite(g).all()) for g in grads if g is not None):
+            raise ValueError(f"{self.name}: the gradient of the weighted sum is not finite, though all losses are")
+        for p, g in zip(params, grads, strict=True):
+            p.grad = torch.zeros_like(p) if g is None else g.detach()
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Take over a state; raises ValueError for that of another method."""
+    def observe(self, losses: Sequence[Tensor] | Tensor) -> None:
+        """For methods that learn from a step: the losses of the SAME batch after it. Others take no notice."""
+        if not self.method.observes:
+            return
+        if self.state is None or self._losses is None:
+            raise ValueError(f"{self.name}: observe comes after a step that was given its losses")
+        after = losses.detach() if isinstance(losses, Tensor) else torch.stack([loss.detach() for loss in losses])
+        if after.shape != self._losses.shape:
+            raise ValueError(f"{self.name}: observe needs {len(self._losses)} losses, found shape {tuple(after.shape)}")
+        self.state = self.method.observe(self._losses, after.cpu(), self.state, self.options)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a continuation needs, copied: tensors, numbers and words alone."""
+        random = None
+        if self.generator is not None:
+            random = {"device": str(self.generator.device), "state": self.generator.get_state()}
+        state = None if self.state is None else _copied(self.state)
+        return {"method": self.name, "m": self.m, "state": state, "options": asdict(self.options), "generator": random}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over a state (the options stay as they are). Raises ValueError for one that does not fit, and changes nothing."""
         if saved.get("method") != self.name:
             raise ValueError(f"a state of method {saved.get('method')!r} does not fit {self.name!r}")
-        self.m, self.state = int(saved["m"]), saved["state"]
+        m, state, random = int(saved["m"]), saved["state"], saved.get("generator")
+        if state is not None:
+            expected = set(self.method.initial_state(m, self.options))
+            if set(state) != expected:
+                there = saved.get("options", {})
+                other = {k: v for k, v in there.items() if v != getattr(self.options, k, v)}
+                raise ValueError(
+                    f"the state of {self.name!r} does not fit its options here; it was written with {other or there}"
+                )
+            state = _copied(state)
+        if random is not None:
+            generator = torch.Generator(random["device"])
+            generator.set_state(random["state"].cpu())
+            self.generator = generator
+        self.m, self.state, self._losses, self._restored = m, state, None, True
 
 
+def _copied(state: Mapping[str, Any]) -> State:
+    return {key: value.detach().clone() if isinstance(value, Tensor) else value for key, value in state.items()}
+
+
+def _placed(state: State, J: Tensor) -> State:
+    """Restored tensors of P numbers go where the gradients are; those of m numbers stay on the host."""
+    m, size = J.shape
+
+    def place(value: Any) -> Any:
+        long = isinstance(value, Tensor) and value.ndim > 0 and value.shape[-1] == size > m
+        return value.to(J.device) if long else value
+
+    return {key: place(value) for key, value in state.items()}
+
+
+@cache
 def make_aggregator(method: str) -> type[Aggregator]:
     """The class `hrgrad.<Title>` of one method."""
+    from . import load_method
+
+    title = load_method(method).title
 
     class Named(Aggregator):
         def __init__(self, generator: torch.Generator | None = None, **options: Any) -> None:
             super().__init__(method, generator, **options)
 
+    Named.__name__ = Named.__qualname__ = title
+    Named.__module__ = "hrgrad"
+    Named.__doc__ = (
+        f"Aggregator of the method {method!r}: `kinetic explain {method}`, or the file hrgrad/methods/{method}.py."
+    )
     return Named

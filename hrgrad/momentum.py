@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .gram import combine, gramian, gramian_row
+from .gram import combine, gramian_row
 from .method import Array, Direction, State
 from .problem import Problem
 
@@ -41,11 +41,25 @@ def momentum_state(m: int) -> State:
     }
 
 
+def renew_rows(Q: torch.Tensor, M: torch.Tensor, rows: list[int]) -> torch.Tensor:
+    """Q = M M^T after the given rows of M have changed: a matrix-vector product for each, nothing for the others."""
+    lines = torch.stack([gramian_row(M, row) for row in rows]).cpu()
+    if not bool(torch.isfinite(lines).all()):
+        bad = next(k for k, row in enumerate(rows) if not bool(torch.isfinite(lines[k, row])))
+        raise ValueError(f"the gradient of loss {rows[bad]} is not finite (NaN or infinity)")
+    Q = Q.clone()
+    Q[rows, :] = lines
+    Q[:, rows] = lines.T
+    return Q
+
+
 def momentum_direction(
     problem: Problem, state: State, options: Any, method: str, inner: Inner
 ) -> tuple[Direction, State]:
     """One step: `inner(C, norms) -> (weights, status, diagnostics)` works on the bias-corrected momenta."""
-    J = problem.finite(method)
+    J = problem.jacobian(method)
+    if not J.is_cuda:  # there the Gramian tells, without a transfer of its own
+        problem.finite(method)
     size, m, b1, b2 = J.shape[1], problem.m, options.beta1, options.beta2
     rows = list(range(m)) if problem.rows is None else list(problem.rows)
     counts = state["counts"].clone()
@@ -54,18 +68,13 @@ def momentum_direction(
     M: torch.Tensor = state["momenta"]
     if M.shape[1] != size:
         raise ValueError(f"method {method!r}: the state holds {M.shape[1]} parameters, the gradients have {size}")
-    Q = state["moment_gramian"]
-    if len(rows) == m and rows == list(range(m)):
+    if rows == list(range(m)):
         M.lerp_(J, 1.0 - b1)
-        Q = gramian(M).cpu()
+        Q = torch.from_numpy(Problem(M).gramian.copy())
     else:
-        Q = Q.clone()
         for k, row in enumerate(rows):
             M[row].lerp_(J[k], 1.0 - b1)
-        for row in rows:
-            line = gramian_row(M, row).cpu()
-            Q[row, :] = line
-            Q[:, row] = line
+        Q = renew_rows(state["moment_gramian"], M, rows)
     counts[rows] += 1.0
     renewed = {**state, "moment_gramian": Q, "counts": counts}
     if bool((counts == 0.0).any()):

@@ -3,7 +3,7 @@ r"""One step's gradients as a method sees them: J, or only Q = J J^T, with what 
     n_i = |g_i|,  a_i = g_i / n_i,  C_ij = a_i . a_j
 
 Everything m-dimensional is float64 on the host (one synchronisation per step on a GPU); J itself is never copied.
-The blocked Gramian is trusted while the gradients are safely independent; once a Cholesky pivot of C falls below
+On a CPU the blocked Gramian is trusted while the gradients are safely independent; once a Cholesky pivot of C falls below
 `PIVOT` (some gradient lies within 0.01 of the span of the others) it is renewed in full double precision, because the
 wanted common direction is then the SMALLEST singular direction.
 """
@@ -76,6 +76,16 @@ class Problem:
             self._complain(np.full((self.m, self.m), np.nan))
         return J
 
+    def bring(self, losses: Tensor) -> Tensor:
+        """The losses on the host. On a GPU the Gramian comes with them: one transfer per step instead of two."""
+        losses = losses.detach()
+        if self.J is None or not self.J.is_cuda or self._gramian is not None:
+            return losses.cpu()
+        Q = gramian(self.J, accurate=True).reshape(-1)
+        both = torch.cat([Q, losses.to(Q)]).cpu()
+        self._accept(both[: -len(losses)].reshape(self.m, self.m).numpy())
+        return both[-len(losses) :]
+
     def _accept(self, Q: Array) -> None:
         if not np.isfinite(Q).all():
             self._complain(Q)
@@ -99,8 +109,9 @@ class Problem:
     def _compute(self) -> None:
         if self.J is None:
             raise ValueError("this method needs gradients: the Problem has neither J nor a Gramian")
-        self._accept(gramian(self.J).cpu().numpy())
-        if self.J.dtype != torch.float64 and self._doubtful():
+        # on a GPU double precision costs less than asking twice
+        self._accept(gramian(self.J, accurate=self.J.is_cuda).cpu().numpy())
+        if not self.J.is_cuda and self.J.dtype != torch.float64 and self._doubtful():
             self._accept(gramian(self.J, accurate=True).cpu().numpy())
 
     def _doubtful(self) -> bool:
@@ -141,8 +152,12 @@ class Problem:
     def combine(self, weights: Tensor) -> Tensor:
         """sum_i w_i g_i; in float64 where the sum cancels more than a factor 1 / CANCELLATION."""
         J = self.jacobian("combine")
+        if J.is_cuda and weights.device.type == "cpu":  # from pinned memory, so that the host does not wait
+            moved = weights.to(torch.float64).pin_memory().to(J.device, non_blocking=True)
+        else:
+            moved = weights
         if J.dtype == torch.float64 or self._gramian is None:
-            return combine(weights, J)
+            return combine(moved, J)
         w = weights.detach().to("cpu", torch.float64).numpy()
         length = np.sqrt(max(float(w @ self._gramian @ w), 0.0))
-        return combine(weights, J, accurate=bool(length < CANCELLATION * float(np.abs(w) @ self.norms)))
+        return combine(moved, J, accurate=bool(length < CANCELLATION * float(np.abs(w) @ self.norms)))
