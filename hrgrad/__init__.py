@@ -32,6 +32,13 @@ _HOME = {
     "load_optimizer": "optimizer",
     "optimizer_names": "optimizer",
     "combine": "gram",
+    "alignment_score": "alignment",
+    "alignment_scores": "alignment",
+    "cosine_matrix": "alignment",
+    "inter_step_score": "alignment",
+    "magnitude_similarity": "alignment",
+    "multi_task_curvature": "alignment",
+    "stationarity": "alignment",
     "jacobian": "jacobians",  # a file of the same name would take the name of the function
 }
 
