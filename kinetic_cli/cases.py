@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from solvers.problem.case import Case
+from solvers.problem.equation import Table
 from solvers.problem.read import read_case
 from solvers.problem.registry import equations, nearest, schemes
 from solvers.problem.status import BadInput
@@ -47,9 +48,11 @@ def reference_model(raw: dict[str, Any], kind: str) -> type[BaseModel]:
 
 
 def train_model(raw: dict[str, Any], kind: str) -> type[BaseModel]:
-    """The model of `[train]`."""
+    """The model of `[train]`; a case without that table is one for references only."""
     from apnn.options import train_options_model
 
+    if not raw:
+        return Table
     model: type[BaseModel] = train_options_model(kind)
     return model
 
@@ -60,6 +63,8 @@ ENGINES = {"reference": reference_model, "train": train_model}
 
 def train_options(case: Case) -> Any:
     """The validated `[train]` table of a case."""
+    if not case.train:
+        raise BadInput(f"{case.name}: the case has no [train] table: it is for `kinetic reference` only")
     return train_model(case.train, case.equation.kind).model_validate(case.train)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from .problem.case import Case
 from .problem.distance import cell_weights, on_grid, relative_l2
 from .problem.scheme import COARSER, Array, Scheme
-from .problem.status import NumericalError, Snapshot
+from .problem.status import BadInput, NumericalError, Snapshot
 
 LEAST_ORDER = 0.5
 SAFE_OBSERVED, SAFE_ASSUMED = 1.25, 3.0
@@ -104,7 +104,7 @@ class Estimator:
                         run.solution[snapshot.t] = snapshot.fields
                     share = self.share * (done + run.work * snapshot.progress) / total
                     yield Snapshot(share, snapshot.step, self.eps, snapshot.t)
-            except NumericalError:
+            except (NumericalError, BadInput):  # a set of nodes may be refused as too coarse
                 run.solution.clear()
             done += run.work
 
