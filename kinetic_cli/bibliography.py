@@ -30,6 +30,20 @@ ENTRIES = {
         2000,
         "10.1137/S0036142998347978",
     ),
+    "jin2000discretization": (
+        "article",
+        "Jin, Shi and Pareschi, Lorenzo",
+        "Discretization of the multiscale semiconductor Boltzmann equation by diffusive relaxation schemes",
+        2000,
+        "10.1006/jcph.2000.6506",
+    ),
+    "markowich1990semiconductor": (
+        "book",
+        "Markowich, Peter A. and Ringhofer, Christian A. and Schmeiser, Christian",
+        "Semiconductor Equations",
+        1990,
+        "10.1007/978-3-7091-6961-2",
+    ),
     "jin2021asymptotic": (
         "misc",
         "Jin, Shi and Ma, Zheng and Wu, Keke",
