@@ -37,6 +37,12 @@ TINY = 1e-300
 State = dict[str, Any]
 Needs = Literal["losses", "gramian", "jacobian"]
 
+NEEDS: Mapping[Needs, str] = {
+    "losses": "the m loss values alone; one backward pass, no Jacobian",
+    "gramian": "the Gramian of the m gradients, and one weighted sum of them",
+    "jacobian": "the m gradients themselves",
+}
+
 CLAIMS: Mapping[str, str] = {
     "non_conflicting": "g_i . u >= 0 for every gradient",
     "scale_equivariant": "u(c J) = c u(J) for every c > 0",

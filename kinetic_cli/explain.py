@@ -1,6 +1,11 @@
-"""`kinetic explain NAME`: the mathematics of an equation, scheme, formulation, network, method or optimizer."""
+"""`kinetic explain NAME`: the mathematics of an equation, scheme, formulation, network, method or optimizer.
 
-from typing import Annotated
+The docstring of the module holds formula, cost, state and source; for methods and optimizers follow what they need, what they
+claim and their options, from the class itself.
+"""
+
+from dataclasses import fields
+from typing import Annotated, Any
 
 import typer
 
@@ -21,3 +26,25 @@ def explain(name: Annotated[str, typer.Argument(help="Any name that `kinetic lis
         raise BadInput(f"nothing is called '{name}': {nearest(name, [n for r in KINDS.values() for n in r.names()])}")
     for kind, text in found:
         screen.answer(f"{name} ({kind})\n\n{text}\n")
+        if kind in ("methods", "optimizers"):
+            screen.answer(_facts(kind, KINDS[kind].load(name)) + "\n")
+
+
+def _facts(kind: str, found: Any) -> str:
+    """Needs, claims and options of a method or an optimizer."""
+    from hrgrad.method import CLAIMS, NEEDS
+    from hrgrad.optimizer import MEANING
+
+    lines = [f"Needs: {(NEEDS if kind == 'methods' else MEANING)[found.needs]}."]
+    if kind == "methods":
+        made = [f"  {claim.replace('_', ' ')}: {text}" for claim, text in CLAIMS.items() if claim in found.properties]
+        lines += ["Claims, held to by tests/contract/test_methods.py:", *made]
+        if found.observes:
+            lines.append("After the step the same batch is evaluated once more, and the method learns from it.")
+    options = fields(found.Options)
+    lines.append("Options:" if options else "No options.")
+    for item in options:
+        choices = item.metadata.get("choices")
+        allowed = f" [{', '.join(map(str, choices))}]" if choices else ""
+        lines.append(f"  {item.name} = {item.default!r}: {item.metadata.get('doc', '')}{allowed}")
+    return "\n".join(lines)

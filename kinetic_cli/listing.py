@@ -17,11 +17,17 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help="cases, equations, schemes, formulations, methods, ...")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a README.")] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="What every method needs and promises, as a table.")] = False,
 ) -> None:
     """List cases, equations, schemes, formulations, networks, methods and optimizers.
 
-    Example: kinetic list methods
+    Example: kinetic list methods --claims
     """
+    if claims:
+        if kind not in (None, "methods"):
+            raise BadInput(f"--claims is about methods, not about '{kind}': kinetic list methods --claims")
+        print_claims(as_json, markdown)
+        return
     allowed = ["cases", *KINDS]
     if kind is not None and kind not in allowed:
         raise BadInput(f"no kind '{kind}': {nearest(kind, allowed)}")
@@ -33,6 +39,8 @@ def list_(
         if markdown:
             lines = [f"| `{key}` | {text} |" for key, text in rows.items()]
             screen.answer("\n".join([f"\n**{name.capitalize()}**\n", "| name | what |", "|---|---|", *lines]))
+            if name == "methods":
+                print_claims(False, True)
         else:
             screen.table(name, ["name", "what"], list(rows.items()), right=False)
             screen.answer("")
@@ -46,3 +54,41 @@ def entries(kind: str) -> dict[str, str]:
         files = shipped_cases()
         return {name: str(tomllib.loads(path.read_text())["title"]) for name, path in files.items()}
     return {name: summary(KINDS[kind], name) for name in KINDS[kind].names()}
+
+
+def method_claims() -> dict[str, dict[str, str | bool]]:
+    """Method -> what it needs and which claims it makes, read from the classes that the contract tests hold to them."""
+    from hrgrad.method import CLAIMS
+
+    registry = KINDS["methods"]
+    found: dict[str, dict[str, str | bool]] = {}
+    for name in registry.names():
+        method = registry.load(name)
+        found[name] = {"needs": method.needs, **{claim: claim in method.properties for claim in CLAIMS}}
+    return found
+
+
+def print_claims(as_json: bool, markdown: bool) -> None:
+    """The table methods x claims, with a key below it."""
+    from hrgrad.method import CLAIMS
+
+    rows = method_claims()
+    if as_json:
+        screen.answer(json.dumps({"claims": dict(CLAIMS), "methods": rows}, indent=1))
+        return
+    key = {f"{k}": (claim, text) for k, (claim, text) in enumerate(CLAIMS.items(), 1)}
+    marks = [
+        [name, str(row["needs"]), *("x" if row[claim] else "" for claim, _ in key.values())]
+        for name, row in rows.items()
+    ]
+    head = ["method", "needs", *key]
+    if markdown:
+        lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head))]
+        lines += ["| " + " | ".join([f"`{name}`", *cells]) + " |" for name, *cells in marks]
+        notes = [f"{number}. {claim.replace('_', ' ')}: {text}" for number, (claim, text) in key.items()]
+        screen.answer("\n".join(["\n**What the methods claim**\n", *lines, "", *notes]))
+        return
+    screen.table("claims", head, marks, right=False)
+    screen.answer("")
+    for number, (claim, text) in key.items():
+        screen.answer(f"{number}  {claim.replace('_', ' ')}: {text}")
