@@ -12,7 +12,22 @@ import typer
 
 from solvers.problem.status import KineticError
 
-from . import check, cite, comparison, explain, info, listing, new, predict, reference, schema, train, verification
+from . import (
+    check,
+    cite,
+    comparison,
+    explain,
+    export,
+    info,
+    listing,
+    new,
+    predict,
+    reference,
+    schema,
+    study,
+    train,
+    verification,
+)
 from .screen import answer, be_quiet, complain
 
 app = typer.Typer(
@@ -26,6 +41,8 @@ app = typer.Typer(
 app.command("reference")(reference.reference)
 app.command("train")(train.train)
 app.command("compare")(comparison.compare)
+app.command("study")(study.study)
+app.command("export")(export.export)
 app.command("predict")(predict.predict)
 app.command("verify")(verification.verify)
 app.command("check")(check.check)

@@ -226,21 +226,14 @@ def _attach(file: h5py.File, data: h5py.Dataset, axes: tuple[str, ...]) -> None:
         data.dims[k].attach_scale(file[axis])
 
 
-def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
-    """Make an HDF5 file by `fill(file)`, empty or a copy of another, and put it at `path` as a whole.
-
-    The file is built in memory and written by plain I/O under a temporary name: a full disk inside the HDF5 library would
-    end the process.  Raises KineticError if it cannot be written.
-    """
+def atomic_write(path: Path, content: bytes) -> None:
+    """Put a file at `path` as a whole: written under a temporary name, renamed; raises KineticError if that fails."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
         with os.fdopen(handle, "wb") as target:
-            with h5py.File.in_memory(copy_of.read_bytes() if copy_of else None) as file:
-                fill(file)
-                file.flush()
-                target.write(file.id.get_file_image())
+            target.write(content)
             target.flush()
             os.fsync(target.fileno())
         os.chmod(temporary, 0o644)
@@ -251,6 +244,22 @@ def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
+    """Make an HDF5 file by `fill(file)`, empty or a copy of another, and put it at `path` as a whole.
+
+    The file is built in memory and written by plain I/O: a full disk inside the HDF5 library would end the process.
+    Raises KineticError if it cannot be written.
+    """
+    try:
+        with h5py.File.in_memory(copy_of.read_bytes() if copy_of else None) as file:
+            fill(file)
+            file.flush()
+            content = file.id.get_file_image()
+    except OSError as error:
+        raise KineticError(f"{path}: cannot be written: {error.strerror or error}") from None
+    atomic_write(path, content)
 
 
 def checkpoint_path(path: Path) -> Path:
