@@ -20,9 +20,12 @@ def harmonics(x: Tensor, interval: tuple[float, float], count: int) -> list[Tens
     return [trig(k * s) for k in range(1, count + 1) for trig in (torch.sin, torch.cos)]
 
 
-def scales(eps: Tensor, t: Tensor, layer: Tensor, t_end: float) -> list[Tensor]:
-    """Four inputs of eps and t; `layer` is the duration of the initial layer."""
-    return [t / (t + 5.0 * layer), eps / (eps + 0.2), eps.log10() / 4.0 + 0.5, 2.0 * t / t_end - 1.0]
+def scales(eps: Tensor, t: Tensor, layer: Tensor, t_end: float, floor: float = 0.0) -> list[Tensor]:
+    """Four inputs of eps and t; `layer` is the duration of the initial layer.
+
+    floor   added to eps under the logarithm: what is smaller than all the Knudsen numbers of a training is the limit
+    """
+    return [t / (t + 5.0 * layer), eps / (eps + 0.2), (eps + floor).log10() / 4.0 + 0.5, 2.0 * t / t_end - 1.0]
 
 
 def with_tangents(features: Features, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ Reference: Sobol (1967), USSR Comput. Math. Math. Phys. 7, 86, DOI 10.1016/0041-
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,9 +23,19 @@ EARLIEST = 1e-6
 
 
 def collocation(
-    seed: int, refresh: int, tasks: int, points: int, knudsen: tuple[float, float], t_end: float, x: tuple[float, float]
+    seed: int,
+    refresh: int,
+    tasks: int,
+    points: int,
+    knudsen: tuple[float, float],
+    t_end: float,
+    x: tuple[float, float],
+    stratify: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """eps (m, B), t (m, B), x (m, B) after `refresh` refreshes."""
+    """eps (m, B), t (m, B), x (m, B) after `refresh` refreshes.
+
+    stratify   t and x from eps and a point of the unit square, where a formulation knows where the solution is steep
+    """
     sizes = [points // GROUPS + (group < points % GROUPS) for group in range(GROUPS)]
     eps_parts, place_parts = [], []
     for group, size in enumerate(sizes):
@@ -38,6 +49,8 @@ def collocation(
     low, high = math.log(knudsen[0]), math.log(knudsen[1])
     bins = torch.arange(tasks, dtype=torch.float64)[:, None]
     eps = torch.exp(low + (high - low) * (bins + share) / tasks)
+    if stratify is not None:
+        return eps, *stratify(eps, place[..., 0], place[..., 1])
     t = t_end * (EARLIEST + (1.0 - EARLIEST) * place[..., 0] ** TIME_POWER)
     xs = x[0] + (x[1] - x[0]) * place[..., 1]
     return eps, t, xs

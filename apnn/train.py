@@ -38,8 +38,10 @@ class Model:
     def __init__(self, case: Case, options: TrainOptions, device: str) -> None:
         self.case, self.options, self.device = case, options, device
         self.formulation = formulations.load(options.formulation)(case, options.velocities, device)
-        make = networks.load(options.network)
-        self.network = make(self.formulation.inputs, self.formulation.outputs, options.width, options.depth)
+        make, known = networks.load(options.network), self.formulation
+        # which columns know x, and whether they are a basis, matters to separable networks alone
+        split = {"places": getattr(known, "places", 0), "basis": getattr(known, "basis", None)}
+        self.network = make(known.inputs, known.outputs, options.width, options.depth, **split)
         self._batch: Any = None
         self._refresh = -1
 
@@ -48,7 +50,14 @@ class Model:
         if refresh != self._refresh:
             options, domain = self.options, self.case.domain
             points = collocation(
-                options.seed, refresh, options.tasks, options.points, self.case.knudsen.train, domain.t_end, domain.x
+                options.seed,
+                refresh,
+                options.tasks,
+                options.points,
+                self.case.knudsen.train,
+                domain.t_end,
+                domain.x,
+                getattr(self.formulation, "stratify", None),
             )
             self._batch = self.formulation.prepare(*(tensor.to(self.device) for tensor in points))
             self._refresh = refresh

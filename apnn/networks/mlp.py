@@ -18,9 +18,11 @@ from torch import Tensor
 
 
 class Network:
-    """`network = "mlp"`: `inputs` -> `depth` hidden layers of `width` -> `outputs`."""
+    """`network = "mlp"`: `inputs` -> `depth` hidden layers of `width` -> `outputs`; all columns are alike to it."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, depth: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, width: int, depth: int, places: int = 0, basis: Tensor | None = None
+    ) -> None:
         sizes = [inputs, *[width] * depth, outputs]
         self.layers = list(itertools.pairwise(sizes))
         self.shapes: list[tuple[int, tuple[int, ...]]] = []

@@ -1,4 +1,4 @@
-"""Formulations: an exact solution leaves no residual, the limit residual appears, tangents and Jacobian are right."""
+"""The BGK formulation, tangents and Jacobian, points, and training itself."""
 
 from pathlib import Path
 
@@ -8,8 +8,6 @@ import torch
 
 from apnn.formulations.bgk_conservation import Formulation as BGK
 from apnn.formulations.bgk_conservation import Solution as BGKSolution
-from apnn.formulations.transport_micro_macro import Formulation as Transport
-from apnn.formulations.transport_micro_macro import Solution as TransportSolution
 from apnn.networks.mlp import Network
 from apnn.options import train_options_model
 from apnn.sampling import collocation
@@ -23,70 +21,6 @@ torch.manual_seed(0)
 
 def points(eps, t, x):
     return (torch.tensor(a, dtype=torch.float64) for a in np.broadcast_arrays(eps, t, x))
-
-
-def transport_batch(eps, formulation):
-    t, x = np.meshgrid([0.003, 0.02, 0.07], np.linspace(0.05, 0.9, 7), indexing="ij")
-    return formulation.prepare(*points(eps, t.ravel(), x.ravel()))
-
-
-DATA = {"isotropic": "1 + cos(4*pi*x)", "anisotropic": "(1 + cos(4*pi*x))/sqrt(2*pi)*exp(-v**2/2)"}
-
-
-@pytest.mark.parametrize("datum", DATA)
-@pytest.mark.parametrize("eps", [1.0, 0.1, 0.02])
-def test_exact_fourier_mode_leaves_no_transport_residual(eps, datum):
-    """One Fourier mode of the S_N system by its matrix exponential, taken apart as the ansatz says, flight and Q included."""
-    from scipy.linalg import expm
-
-    formulation = Transport(read_case(CASES / "transport_periodic.toml", overrides=[f"initial.f={DATA[datum]}"]), 16)
-    batch = transport_batch(eps, formulation)
-    v, w = formulation.v.numpy(), formulation.w.numpy()
-    k = 4.0 * np.pi
-    # eps f_t + i k v f = (<f> - f)/eps for the mode exp(i k x)
-    A = -1j * k * np.diag(v) / eps + (np.outer(np.ones(16), w) - np.eye(16)) / eps**2
-    f0 = np.ones(16) if datum == "isotropic" else np.exp(-(v**2) / 2) / np.sqrt(2 * np.pi)
-    off = f0 - w @ f0
-    z, wz = np.polynomial.legendre.leggauss(200)
-    y, wy = 0.5 * (z + 1.0), 0.5 * wz
-    R, g = [], []
-    x = np.tile(np.linspace(0.05, 0.9, 7), 3)
-    for t, place in zip(batch.t.numpy(), x, strict=True):
-        h, h_t = -np.expm1(-t / eps**2), np.exp(-t / eps**2) / eps**2
-        H = t - eps**2 * h
-        f = expm(A * t) @ f0
-        flight = np.exp(-t / eps**2) * off * np.exp(-1j * k * v * t / eps)
-        rest, rest_t = f - flight, A @ f + (1 / eps**2 + 1j * k * v / eps) * flight
-        top = min(t / eps**2, 60.0)
-        Q = sum(wy * top * np.exp(-top * y) * (np.exp(-1j * k * np.outer(top * y * eps, v)) @ (w * off)))
-        rho, rho_t = w @ rest, w @ rest_t
-        micro, micro_t = (rest - rho) / eps, (rest_t - rho_t) / eps
-        r = (rho - w @ f0 - Q) / H
-        r_t = (rho_t - w @ flight / eps**2) / H - r * h / H
-        ghat, ghat_t = micro / h, micro_t / h - micro * h_t / h**2
-        wave = np.exp(1j * k * place)
-        R.append([(r * wave).real, (r_t * wave).real, (1j * k * r * wave).real])
-        g.append([(ghat * wave).real, (ghat_t * wave).real, (1j * k * ghat * wave).real])
-    solution = TransportSolution(torch.tensor(np.array(R)).T.contiguous(), torch.tensor(np.array(g)).transpose(0, 1))
-    for name, rows in formulation.residuals(solution, batch).items():
-        assert rows.abs().max() < 1e-9, name
-
-
-def test_transport_limit_residual_is_diffusion():
-    """eps = 1e-6: R of the heat solution and ghat = -v rho_x leave no residual."""
-    case = read_case(CASES / "transport_periodic.toml", overrides=["initial.f=1 + cos(4*pi*x)"])
-    formulation = Transport(case, 8)
-    batch = transport_batch(1e-6, formulation)
-    k = 4.0 * torch.pi
-    x = torch.tensor(np.tile(np.linspace(0.05, 0.9, 7), 3))
-    a = torch.exp(-k * k * batch.t / 3.0)
-    rate = (a - 1.0) / batch.t
-    rate_t = (-k * k / 3.0 * a - rate) / batch.t
-    R = torch.stack([rate * torch.cos(k * x), rate_t * torch.cos(k * x), -k * rate * torch.sin(k * x)])
-    rho_x = -k * a * torch.sin(k * x)
-    g = -formulation.v * torch.stack([rho_x, 0 * rho_x, -k * k * a * torch.cos(k * x)]).unsqueeze(-1)
-    for name, rows in formulation.residuals(TransportSolution(R, g), batch).items():
-        assert rows.abs().max() < 1e-5, name
 
 
 @pytest.mark.parametrize("eps", [1.0, 1e-2])
