@@ -23,6 +23,13 @@ ENTRIES = {
         1978,
         "10.1016/0021-9991(78)90023-2",
     ),
+    "lewis1993computational": (
+        "book",
+        "Lewis, E. E. and Miller, W. F.",
+        "Computational Methods of Neutron Transport",
+        1993,
+        "ISBN 0-89448-452-4",
+    ),
     "jin2000uniformly": (
         "article",
         "Jin, Shi and Pareschi, Lorenzo and Toscani, Giuseppe",

@@ -32,6 +32,7 @@ COLLISIONS = {
     "bgk": ("trapezoid", bgk_collision, lambda v: maxwellian(1.0, 0.3, 1.2, v)),
     "transport": ("slab_gauss", transport_collision, np.ones_like),
     "semiconductor": ("gauss_hermite", semiconductor_collision, lambda v: maxwellian(1.0, 0.0, 1.0, v)),
+    "transport_2d": ("circle", transport_collision, np.ones_like),
 }
 
 

@@ -1,0 +1,123 @@
+"""S_N in the plane: the cell solver, order, conservation, constant state, the limit at fixed step, symmetry, resume."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from solvers.limits.diffusion_2d import Limit
+from solvers.problem.read import read_case
+from solvers.problem.status import BadInput
+from solvers.schemes._sweep_2d import SAME, solve_cell
+from solvers.schemes.discrete_ordinates_2d import Scheme
+
+CASE = Path(__file__).parents[3] / "cases/transport_2d.toml"
+PERIODIC = tuple(f"boundary.{side}='periodic'" for side in ("left", "right", "bottom", "top"))
+SPECULAR = tuple(f"boundary.{side}='specular'" for side in ("left", "right", "bottom", "top"))
+WAVE = "initial.f='1 + 0.5*sin(pi*x)*cos(pi*y)*(1 + v1*v2)'"
+
+
+def solve(*overrides, eps=0.1, cells=9, nodes=16, steps=8, resume=None):
+    settings = [f"velocity.nodes={nodes}", f"reference.cells={cells}", f"reference.steps={steps}", *overrides]
+    case = read_case(CASE, overrides=settings)
+    scheme = Scheme()
+    options = scheme.Options.model_validate(case.reference)
+    return case, scheme.coordinates(case, options), list(scheme.march(case, eps, options, resume))
+
+
+def last(*overrides, **settings):
+    return solve(*overrides, **settings)[2][-1]
+
+
+def distance(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def test_cell_solver_inverts_the_cell_operator_compiled_and_plain():
+    rng = np.random.default_rng(0)
+    ax, ay, R = rng.random(8), rng.random(8), rng.normal(size=(9, 8))
+    compiled, plain, one = np.empty((9, 8)), np.empty((9, 8)), np.eye(3)
+    solve_cell(0.7, ax, ay, R, compiled)
+    solve_cell.py_func(0.7, ax, ay, R, plain)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-12, atol=1e-14)
+    for m in range(8):
+        A = 0.7 * np.eye(9) + ax[m] * np.kron(SAME[0], one) + ay[m] * np.kron(one, SAME[0])
+        np.testing.assert_allclose(A @ compiled[:, m], R[:, m], atol=1e-13)
+
+
+@pytest.mark.parametrize("sides", [PERIODIC, SPECULAR])
+@pytest.mark.parametrize("eps", [1.0, 1e-8])
+def test_mass_is_kept_and_a_constant_stays(sides, eps):
+    still = last(*sides, "equation.source=0", "initial.f='2'", eps=eps, cells=5, nodes=8, steps=2)
+    np.testing.assert_allclose(still.fields["rho"], 2.0, rtol=1e-10)
+    moving = last(*sides, "equation.source=1", WAVE, eps=eps, cells=5, nodes=8, steps=2)
+    assert moving.scalars["drift_mass"] < 1e-12
+
+
+def test_mass_balance_with_open_sides():
+    """What has entered, left and come from the source is what is there."""
+    assert last(eps=0.1).scalars["drift_mass"] < 1e-7
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-3])
+def test_order_in_space(eps):
+    """A smooth periodic wave at fixed steps: the error falls at least like h^2.7 (cells 5, 15 against 45)."""
+    periodic = (*PERIODIC, "equation.source=0", WAVE, "domain.output_times=[0.1]", "domain.t_end=0.1")
+    runs = [last(*periodic, eps=eps, cells=n, nodes=8, steps=2).fields["rho"] for n in (5, 15, 45)]
+    coarse, middle = distance(runs[0], runs[2][4::9, 4::9]), distance(runs[1], runs[2][1::3, 1::3])
+    assert np.log(coarse / middle) / np.log(3.0) > 2.7
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-1, 1e-6])
+def test_order_in_time(eps):
+    """Steps halved twice against eight times as many: at least like dt^2.5 at every Knudsen number."""
+    periodic = (*PERIODIC, "equation.source=0", WAVE.replace("(1 + v1*v2)", "1"), "domain.output_times=[0.5]")
+    runs = [last(*periodic, eps=eps, cells=6, nodes=8, steps=n).fields["rho"] for n in (2, 4, 32)]
+    assert np.log2(distance(runs[0], runs[2]) / distance(runs[1], runs[2])) > 2.5
+
+
+def test_limit_at_fixed_step():
+    """eps = 1e-8 on the grid and with the steps of eps = 1 is the diffusion equation; the distance falls like eps."""
+    case, axes, snapshots = solve(eps=1e-8)
+    limit = Limit().solve(case, axes, np.array([0.5]))["rho"][0]
+    zero = snapshots[-1].fields["rho"]
+    assert distance(zero, limit) < 5e-4
+    apart = [distance(last(eps=eps).fields["rho"], zero) for eps in (1e-2, 1e-3)]
+    assert np.log10(apart[0] / apart[1]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_quarter_turns_and_mirrors():
+    rho = last(eps=0.3).fields["rho"]
+    for image in (rho.T, rho[::-1], rho[:, ::-1], np.rot90(rho)):
+        np.testing.assert_allclose(image, rho, rtol=1e-7)
+    one = last("boundary.left={kind='inflow', f='1'}", "equation.source=0", eps=0.3).fields["rho"]
+    two = last("boundary.top={kind='inflow', f='1'}", "equation.source=0", eps=0.3).fields["rho"]
+    np.testing.assert_allclose(np.rot90(one, -1), two, rtol=1e-6)
+
+
+def test_quarter_of_a_symmetric_problem_with_specular_sides():
+    whole = last(eps=0.3, cells=18).fields["rho"]
+    quarter = ("domain.x=[0.0, 1.0]", "domain.y=[0.0, 1.0]", "boundary.left='specular'", "boundary.bottom='specular'")
+    np.testing.assert_allclose(last(*quarter, eps=0.3).fields["rho"], whole[9:, 9:], rtol=1e-6)
+
+
+def test_variable_scattering_inside_cells():
+    """sigma_S that varies: the sweep's inner iteration solves the same equation as more cells do."""
+    vary = "equation.sigma_s='1 + 0.8*sin(pi*x)*sin(pi*y)'"
+    settings = (*PERIODIC, vary, WAVE)
+    runs = [last(*settings, eps=0.1, cells=n, nodes=8, steps=2).fields["rho"] for n in (9, 27)]
+    assert distance(runs[0], runs[1][1::3, 1::3]) < 1e-3
+    with pytest.raises(BadInput, match="more cells"):
+        solve("equation.sigma_s='0.1 + (10*x)**4'", cells=3)
+
+
+def test_resume_is_exact():
+    _, _, whole = solve(*PERIODIC[:2], eps=0.1, cells=5, nodes=8, steps=4)
+    filled = [s for s in whole if s.fields]
+    rest = solve(*PERIODIC[:2], eps=0.1, cells=5, nodes=8, steps=4, resume=filled[0].state)[2]
+    np.testing.assert_array_equal(rest[-1].fields["rho"], filled[-1].fields["rho"])
+
+
+def test_positive_between_absorbing_walls():
+    for eps in (1.0, 1e-2, 1e-4):
+        assert all(s.fields["rho"].min() > 0.0 for s in solve(eps=eps)[2] if s.fields)
