@@ -53,7 +53,9 @@ def test_variable_coefficients_follow_the_same_equation():
 
 def test_steady_state_between_unequal_walls_is_linear():
     hot = "boundary.right={kind='inflow', f='2'}"
-    found = solve(hot, "equation.source=0", "boundary.bottom='specular'", "boundary.top='specular'", "equation.sigma_s=0.01")
+    found = solve(
+        hot, "equation.source=0", "boundary.bottom='specular'", "boundary.top='specular'", "equation.sigma_s=0.01"
+    )
     np.testing.assert_allclose(found["rho"][-1], np.tile(1.0 + X[:, None], 9), atol=1e-9)
 
 
