@@ -18,6 +18,8 @@ Written for g, neither $\varepsilon^2\partial_t$ nor the flux drowns in the coll
   limit on rectangles (Adams 2001).  In-flow sides get a few cells in threefold steps from LAYER mean free paths up to 12, so
   boundary layers are resolved at every eps at the same cost: the mesh is made per eps, results are given on a uniform grid.
 * t: L-stable SDIRK of order 3 (Alexander 1977) from a first step of 2^-RAMP of the full one, doubled every step.
+* eps >= SPLIT and constant data: the uncollided part is exact along the rays (first-collision split), which removes the kinks
+  that corners and walls send along single rays; only the collided rest is marched.
 * specular and periodic sides: the entering g belongs to the unknowns of GMRES.
 
 Number of steps and unknowns do not depend on eps.  References: Alexander (1977), SIAM J. Numer. Anal. 14, 1006, DOI
@@ -36,11 +38,13 @@ from ..problem.scheme import COARSER, Array, SchemeOptions
 from ..problem.scheme import Scheme as SchemeBase
 from ..problem.status import BadInput, NumericalError, Snapshot
 from ._diffusion_synthetic_2d import DiffusionSynthetic
+from ._first_collision_2d import Uncollided, applies
 from ._sweep_2d import LEFT, NEAR, RIGHT, SAME, combine, subtract_mean, sweep
 
 if TYPE_CHECKING:
     from ..problem.case import Case
 
+SPLIT = 0.2  # from this eps on, the uncollided part is taken exactly where the data allow it
 RAMP = 6  # doublings before the full step
 TOLERANCE = 1e-8  # of the iteration, relative to rho
 GAMMA = 0.435866521508459
@@ -66,12 +70,14 @@ class Options(SchemeOptions):
     """`cells` uniform cells per direction, `steps` full steps in [0, t_end], `layer` first cell at an in-flow side.
 
     layer   width of the cell at an in-flow side, in mean free paths
+    split   take the uncollided part exactly where the data allow it
     """
 
     scheme: str = "discrete_ordinates_2d"
     cells: int = Field(default=27, ge=3, le=2_000)
     steps: int = Field(default=20, ge=1, le=100_000)
     layer: float = Field(default=0.15, gt=0.0, le=12.0)
+    split: bool = True
 
 
 def make_edges(lo: float, hi: float, cells: int, first: tuple[float, float], last: tuple[float, float]) -> Array:
@@ -427,7 +433,10 @@ class Scheme(SchemeBase):
         mesh = Discretisation(case, eps, options)
         equation = case.equation
         x, y = mesh.mesh_points()
-        rho, g = self._initial(case, eps, mesh)
+        rays = Uncollided(case, eps) if options.split and eps >= SPLIT and applies(case) else None
+        rho, g = (
+            (np.zeros(mesh.shape), np.zeros((*mesh.shape, mesh.v1.size))) if rays else self._initial(case, eps, mesh)
+        )
         packed = mesh.pack(rho, [np.zeros((n, 3, len(mesh.v1) // 2)) for n in self._lagged_lengths(mesh)])
         rate, mass, t, skip = np.zeros_like(rho), float((mesh.area * rho[..., 0]).sum()), 0.0, 0
         if resume is not None:
@@ -437,12 +446,19 @@ class Scheme(SchemeBase):
         total = sum(count for _, count in plan)
         closed = "inflow" not in mesh.kinds and not mesh.absorbing
         stages, memory = [np.zeros_like(g) for _ in range(3)], np.empty_like(g)
-        steady = "t" not in equation.source.names
+
+        def source_at(t: float) -> Array:
+            if rays is not None:
+                return equation.sigma_s.constant / eps**2 * mesh.project(rays.moments(t, x, y)[0])
+            return mesh.project(equation.source(x=x, y=y, t=t))
+
+        steady = "t" not in equation.source.names and rays is None
         moving = any(
             getattr(case.boundary, s).f is not None and "t" in getattr(case.boundary, s).f.names for s in SIDES
         )
-        source = mesh.project(equation.source(x=x, y=y, t=0.0))
-        mesh.inflow(0.0)
+        source = source_at(0.0)
+        if rays is None:
+            mesh.inflow(0.0)
         place = tuple(
             evaluation(edges, self.coordinates(case, options)[a]) for edges, a in zip(mesh.edges, "xy", strict=True)
         )
@@ -465,7 +481,7 @@ class Scheme(SchemeBase):
                     rho_h = a[0] * rho + a[1] * values[0] + a[2] * values[1]
                     combine(memory, a[0], g, a[1], stages[0], a[2], stages[1])
                     if not steady:
-                        source = mesh.project(equation.source(x=x, y=y, t=t + c * dt))
+                        source = source_at(t + c * dt)
                     if moving:
                         mesh.inflow(t + c * dt)
                     size = mesh.area.size * 9
@@ -494,6 +510,13 @@ class Scheme(SchemeBase):
                 scalars = {"drift_mass": abs(there - mass) / max(abs(mass), 1e-300), "sweeps": float(mesh.sweeps)}
                 state = {"rho": rho.copy(), "g": g.copy(), "packed": packed, "rate": rate, "mass": mass, "t": t}
                 fields = self._fields(mesh, place, rho, g, options.distribution)
+                if rays is not None:
+                    centres = self.coordinates(case, options)
+                    X, Y = centres["x"][:, None], centres["y"]
+                    for name, part in zip(("rho", "J1", "J2"), rays.moments(t, X, Y), strict=True):
+                        fields[name] = fields[name] + part
+                    if options.distribution:
+                        fields["f"] = fields["f"] + rays.f(t, X[..., None], Y[:, None], mesh.v1, mesh.v2)
                 yield Snapshot(done / total, done, eps, t, fields, scalars, {**state, "step": done})
 
     @staticmethod

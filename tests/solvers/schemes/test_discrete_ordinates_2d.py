@@ -8,6 +8,7 @@ import pytest
 from solvers.limits.diffusion_2d import Limit
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
+from solvers.schemes._first_collision_2d import Uncollided
 from solvers.schemes._sweep_2d import SAME, solve_cell
 from solvers.schemes.discrete_ordinates_2d import Scheme
 
@@ -79,8 +80,14 @@ def test_quarter_turns_and_mirrors():
 
 
 def test_quarter_of_a_symmetric_problem_with_specular_sides():
-    whole = last(eps=0.3, cells=18).fields["rho"]
-    quarter = ("domain.x=[0.0, 1.0]", "domain.y=[0.0, 1.0]", "boundary.left='specular'", "boundary.bottom='specular'")
+    whole = last("reference.split=false", eps=0.3, cells=18).fields["rho"]
+    quarter = (
+        "reference.split=false",
+        "domain.x=[0.0, 1.0]",
+        "domain.y=[0.0, 1.0]",
+        "boundary.left='specular'",
+        "boundary.bottom='specular'",
+    )
     np.testing.assert_allclose(last(*quarter, eps=0.3).fields["rho"], whole[9:, 9:], rtol=1e-6)
 
 
@@ -104,3 +111,19 @@ def test_resume_is_exact():
 def test_positive_between_absorbing_walls():
     for eps in (1.0, 1e-2, 1e-4):
         assert all(s.fields["rho"].min() > 0.0 for s in solve(eps=eps)[2] if s.fields)
+
+
+def test_uncollided_part_is_exact_and_the_split_changes_nothing_but_the_error():
+    case = read_case(CASE, overrides=["boundary.left={kind='inflow', f='0.7'}", "initial.f='0.2'"])
+    rays, x, y = Uncollided(case, 0.3), np.array([-0.999, -0.97, 0.3]), np.array([0.2, 0.98, -0.5])
+    theta = (np.arange(400_000) + 0.5) * 2.0 * np.pi / 400_000
+    f = rays.f(0.5, x[:, None], y[:, None], np.cos(theta), np.sin(theta))
+    np.testing.assert_allclose(rays.moments(0.5, x, y)[0], f.mean(axis=1), atol=2e-6)
+    np.testing.assert_allclose(rays.moments(0.5, x, y)[1], (f * np.cos(theta)).mean(axis=1) / 0.3, atol=1e-5)
+    split = last(eps=0.5, cells=9, nodes=32, steps=16).fields["rho"]
+    whole = [
+        last("reference.split=false", eps=0.5, cells=9, nodes=n, steps=s).fields["rho"] for n, s in ((16, 16), (64, 32))
+    ]
+    far, near = (distance(one, split) for one in whole)
+    assert near < 0.5 * far
+    assert near < 1e-3
