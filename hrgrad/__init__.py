@@ -32,6 +32,7 @@ _HOME = {
     "load_optimizer": "optimizer",
     "optimizer_names": "optimizer",
     "combine": "gram",
+    "pointwise_jacobian": "jacobians",
     "alignment_score": "alignment",
     "alignment_scores": "alignment",
     "cosine_matrix": "alignment",

@@ -14,10 +14,15 @@ Losses of one graph, L_k = l_k(h(theta)): every row is a backward pass of its ow
 
     J = jacobian(losses, parameters)                                           losses (m,), or m scalars
 
-`chunk` rows at a time. One by one leaves out what a loss does not use; several travel together through
-`autograd.grad(..., is_grads_batched=True)`. By default one by one on a CPU (the faster there, but for tiny networks), and
-elsewhere as many as `memory` bytes of gradients hold. A parameter that a loss does not use has zeros in its row.
+(also for n residuals in place of m losses), `chunk` rows at a time. One by one leaves out what a loss does not use; several
+travel together through `autograd.grad(..., is_grads_batched=True)`. By default one by one on a CPU (the faster there, but for
+tiny networks), and elsewhere as many as `memory` bytes of gradients hold. A parameter that a loss does not use has zeros in its row.
 Measured: benchmarks/jacobian.py.
+
+Residuals r_{ic} = F_c(theta, x_i) at n points with q components, as in Gauss-Newton: one copy of theta per POINT makes every
+component one backward pass of a sum over the points, q passes in place of n q rows:
+
+    r, J = pointwise_jacobian(lambda copies: F(copies, x), theta, n)           F: (n, P) -> (n, q);  r (n q,), J (n q, P)
 """
 
 from __future__ import annotations
@@ -90,6 +95,24 @@ def jacobian(
             )
         _write(J[start:stop], listed, grads)
     return J
+
+
+def pointwise_jacobian(function: Callable[[Tensor], Tensor], theta: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """r (n q,) and J (n q, P) of residuals (n, q), where row i depends on copy i of theta (P,) alone; point by point."""
+    copies = theta.detach().expand(n, -1).requires_grad_()
+    with torch.enable_grad():
+        r = function(copies)
+        if r.ndim != 2 or len(r) != n or not r.requires_grad:
+            raise ValueError(
+                f"the function must give residuals ({n}, q) that depend on the copies, found {tuple(r.shape)}"
+            )
+        sums = r.sum(0).unbind()
+    J = theta.new_zeros(n, len(sums), theta.numel())
+    for c, total in enumerate(sums):
+        (grad,) = torch.autograd.grad(total, copies, retain_graph=c + 1 < len(sums), allow_unused=True)
+        if grad is not None:
+            J[:, c] = grad
+    return r.detach().reshape(-1), J.flatten(0, 1)
 
 
 def check_losses(losses: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:

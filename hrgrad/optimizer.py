@@ -87,7 +87,7 @@ class BaseOptions:
 class Residuals:
     """Residual vector r(theta) of shape (n,), loss |r|^2 / 2, and what is known of its Jacobian J = dr/dtheta (n, P).
 
-    Whatever is missing is derived by ``torch.func``: correct, but slower than a formula written for the network.
+    What is missing comes from autograd: right, but slower than `hrgrad.jacobians.pointwise_jacobian`, where it applies.
     """
 
     residual: Callable[[Tensor], Tensor]

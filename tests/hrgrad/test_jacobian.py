@@ -126,3 +126,20 @@ LEAF = torch.ones(3, requires_grad=True)
 def test_errors_name_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_residuals_at_points_take_one_pass_per_component():
+    theta = torch.randn(8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    def residual(copies):  # (n, 8) -> (n, 2), or (8,) -> (n, 2)
+        W = copies.unflatten(-1, (4, 2))
+        return torch.sin((x.unsqueeze(-2) @ W).squeeze(-2)) if W.ndim == 3 else torch.sin(x @ W)
+
+    r, J = hrgrad.pointwise_jacobian(residual, theta, 6)
+    leaf = theta.clone().requires_grad_()
+    expected = hrgrad.jacobian(residual(leaf).reshape(-1), leaf)
+    torch.testing.assert_close(J, expected)
+    torch.testing.assert_close(r, residual(theta).reshape(-1))
+    with pytest.raises(ValueError, match=r"residuals \(6, q\)"):
+        hrgrad.pointwise_jacobian(lambda c: c.sum(1), theta, 6)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hrgrad.optimizer import copy_state, load_optimizer
+from hrgrad.optimizer import Residuals, copy_state, load_optimizer
 
 
 def residual(theta):
@@ -54,3 +54,55 @@ def test_sgd_agrees_with_torch(nesterov):
         theta, state = sgd.step(theta, theirs.grad, state, options)
         peer.step()
         torch.testing.assert_close(theta, theirs.detach(), rtol=1e-12, atol=1e-14)
+
+
+def fit(size, points):
+    """A network of `size` hidden units on `points` points: more or fewer residuals than parameters."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.linspace(-1, 1, points, dtype=torch.float64)
+    theta = torch.randn(3 * size, generator=generator, dtype=torch.float64)
+
+    def value(copies, x):
+        a, b, c = copies.unflatten(-1, (3, size)).unbind(-2)
+        return (c * torch.tanh(a * x.unsqueeze(-1) + b)).sum(-1) - torch.sin(3 * x)
+
+    return theta, lambda t: value(t, x), lambda copies: value(copies, x).unsqueeze(-1)
+
+
+@pytest.mark.parametrize(("size", "points"), [(4, 30), (20, 25)])
+def test_parameter_space_sample_space_and_matrix_free_take_the_same_step(size, points):
+    import hrgrad
+
+    theta, residual, pointwise = fit(size, points)
+    optimizer, ends, calls = load_optimizer("gauss_newton")(), {}, []
+
+    def counted(t):
+        calls.append(1)
+        return residual(t)
+
+    handed = Residuals(residual, jacobian=lambda t: hrgrad.pointwise_jacobian(pointwise, t, points))
+    free = {"dense": 0, "cg_steps": 400, "cg_tolerance": 1e-12}
+    for way, drive, given in (
+        ("rows", residual, {}),
+        ("points", handed, {}),
+        ("small memory", residual, {**free, "dense": 4000, "memory": 8}),
+        ("free", counted, free),
+    ):
+        options = optimizer.make_options(**given)
+        state = {
+            **optimizer.start(theta, [], options),
+            "mu": 1e-2,
+        }  # the first damping is a mean diagonal or a quotient
+        ends[way], _, info = optimizer.step(theta, drive, state, options)
+        assert info["status"] == "ok"
+        assert info["loss"] < 0.5 * float(residual(theta).square().sum())
+        torch.testing.assert_close(ends[way], ends["rows"], rtol=1e-6, atol=1e-8)
+    assert len(calls) == info["evaluations"], "all products come from one recorded evaluation"
+
+
+def test_gauss_newton_names_a_residual_it_cannot_use():
+    optimizer, theta = load_optimizer("gauss_newton")(), torch.ones(3, dtype=torch.float64)
+    options = optimizer.make_options()
+    for drive, message in ((lambda t: t.detach(), "carries no graph"), (lambda t: t.sum(), "must be one vector")):
+        with pytest.raises(ValueError, match=message):
+            optimizer.step(theta, drive, optimizer.start(theta, [], options), options)
