@@ -1,50 +1,82 @@
 """Errors of the default training of each case against its reference; writes benchmarks/results/training-cpu.json.
 
-    python benchmarks/training.py [CASE ...] [--method hrgrad]
+    python benchmarks/training.py [CASE ...] [--method hrgrad] [--seed 0] [--set KEY=VALUE ...]
 
-Calls the commands a user calls, skips results that are already under results/, and keeps per case, eps and field the relative
-L2 error over all output times, the seconds and the number of steps.
+Calls the commands a user calls, with one thread, skips results that are already under results/, and keeps per case, eps and
+field the relative L2 error over all output times, the reference's own error where it has one, the number of steps and the
+process CPU seconds of `kinetic train` (user + system, start-up and evaluation included): what a shared machine does beside it
+does not count.  Without CASE: every case that has a [train] table.
 """
 
 import argparse
 import json
+import os
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
+from kinetic_cli.cases import load_case, shipped_cases
+
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "results" / "training-cpu.json"
 KINETIC = [sys.executable, "-c", "from kinetic_cli.app import main; main()"]
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
-def kinetic(*words: str) -> str:
-    return subprocess.run([*KINETIC, *words], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+def kinetic(*words: str) -> tuple[str, float]:
+    """Standard output and process CPU seconds of one command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*KINETIC, *words], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def trained_cases() -> list[str]:
+    """Names of the shipped cases with a [train] table."""
+    return [name for name, path in shipped_cases().items() if load_case(path).train]
+
+
+def measure(name: str, method: str, seed: int, settings: list[str], table: dict[str, dict[str, object]]) -> None:
+    """One case into the table."""
+    path, folder = f"cases/{name}.toml", ROOT / "results" / load_case(shipped_cases()[name]).name
+    words = [word for setting in settings for word in ("--set", setting)]
+    run, key = f"{method}-seed{seed}", f"{name} {method}" + (f" seed {seed}" if seed else "")
+    old = table.get(key, {})
+    if not (folder / "reference.h5").exists():
+        kinetic("reference", path, *words)
+    cpu: object = old.get("cpu_seconds")
+    if not (folder / f"{run}.h5").exists():
+        _, seconds = kinetic("train", path, "--method", method, "--seed", str(seed), *words)
+        cpu = round(seconds, 1)
+    found = json.loads(kinetic("compare", str(folder), "--json", "--no-figures")[0])
+    cost = next(row for row in found["cost"] if row["run"] == run)
+    errors: dict[str, dict[str, float]] = {}
+    reference: dict[str, float] = {}
+    for row in found["errors"]:
+        if row["run"] == run and row["t"] is None:
+            errors.setdefault(row["field"], {})[f"{row['eps']:g}"] = row["relative_l2"]
+            if row["field"] == "rho" and row.get("reference_error") is not None:
+                reference[f"{row['eps']:g}"] = row["reference_error"]
+    worst = {field: max(values.values()) for field, values in errors.items()}
+    entry = {"cpu_seconds": cpu, "wall_seconds": round(cost["seconds"], 1), "steps": cost["steps"]}
+    machine = f"{platform.machine()}, one thread of 2 shared CPU cores"
+    table[key] = {"machine": machine, **entry, "worst": worst, "errors": errors, "reference_error_rho": reference}
+    print(name, run, f"{cpu} CPU s", {k: f"{v:.1e}" for k, v in worst.items()}, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", default=["transport_periodic", "bgk_smooth", "sod"])
+    parser.add_argument("cases", nargs="*")
     parser.add_argument("--method", default="hrgrad")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     chosen = parser.parse_args()
-    table = json.loads(OUT.read_text()) if OUT.exists() else {}
-    for name in chosen.cases:
-        folder = ROOT / "results" / name
-        if not (folder / "reference.h5").exists():
-            kinetic("reference", f"cases/{name}.toml")
-        if not (folder / f"{chosen.method}-seed0.h5").exists():
-            kinetic("train", f"cases/{name}.toml", "--method", chosen.method)
-        found = json.loads(kinetic("compare", f"results/{name}", "--json", "--no-figures"))
-        run = f"{chosen.method}-seed0"
-        cost = next(row for row in found["cost"] if row["run"] == run)
-        rows = [row for row in found["errors"] if row["run"] == run and row["t"] is None]
-        errors: dict[str, dict[str, float]] = {}
-        for row in rows:
-            errors.setdefault(row["field"], {})[f"{row['eps']:g}"] = row["relative_l2"]
-        entry = {"seconds": round(cost["seconds"], 1), "steps": cost["steps"], "errors": errors}
-        table[f"{name} {chosen.method}"] = {"machine": f"{platform.machine()}, 2 shared CPU cores", **entry}
-        worst = {field: max(values.values()) for field, values in errors.items()}
-        print(name, chosen.method, f"{entry['seconds']} s", {k: f"{v:.1e}" for k, v in worst.items()})
+    for name in chosen.cases or trained_cases():
+        table = json.loads(OUT.read_text()) if OUT.exists() else {}
+        measure(name, chosen.method, chosen.seed, chosen.settings, table)
         OUT.write_text(json.dumps(table, indent=1) + "\n")
 
 
