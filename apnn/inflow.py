@@ -2,20 +2,22 @@ r"""Lift of in-flow transport from a domain that is empty at t = 0: the young be
 
 At a wall that lets F(v) in, s the distance from it, mu > 0 the speed away from it, sigma_w its sigma_S:
 
-$$ f_{\rm lift} = F(\mu)\,b(t-\tfrac{\varepsilon s}{\mu})\,e^{-\tau(s)/(\varepsilon\mu)}\,1[\varepsilon s<\mu t]
-   + \big(1-b(t)\big)\,L\big(\tau_S(s)/\varepsilon, v\big), \qquad
+$$ f_{\rm lift} = \big(F(\mu) - Q_wz\big)\,b(z)\,e^{-\tau(s)/(\varepsilon\mu)}\,1[z>0]
+   + \big(1-b(t)\big)\,L\big(\tau_S(s)/\varepsilon, v\big), \quad z = t-\tfrac{\varepsilon s}{\mu}, \qquad
    b(t) = e^{-y}\sum_{n=0}^{N}\frac{y^n}{n!},\ \ y = \frac{\sigma_wt}{\varepsilon^2}, $$
 
-tau the integral of sigma, tau_S that of sigma_S.
+tau the integral of sigma, tau_S that of sigma_S, Q_w the source at the wall.
 
-* The first term is the exact uncollided flight of the in-flow b(t)F.  It carries the jump and the first N derivatives' jumps
-  that move with x = vt/eps, and is gone after some eps^2: it takes the beam away at large eps and does not stand in the way
-  of the diffusion limit.  (N = 0 with constant sigma is the subtraction of e^{-t/eps^2} 1[x<vt/eps], training.md 2.2.)
+* The first term is the exact uncollided flight of the in-flow b(t)(F - Q_w t): the true one, and the lack of what a source
+  beyond the wall would have sent; without it f has a kink where the growth f = Qt of the bulk ends.  It carries the jump and
+  the first N derivatives' jumps that move with x = vt/eps, and is gone after some eps^2: it takes the beam away at large eps
+  and does not stand in the way of the diffusion limit.  (N = 0 with constant sigma is the subtraction of
+  e^{-t/eps^2} 1[x<vt/eps], training.md 2.2.)
 * L is the decaying part of the half-space problem $v\,\partial_\xi\Lambda = \langle\Lambda\rangle - \Lambda$,
   $\Lambda(0,v>0) = F$, $L = \Lambda - c$, $c = \Lambda(\infty)$: on the velocity nodes
   $L = \sum_k a_k e^{-\nu_k\xi}/(1-\nu_kv)$, $\langle 1/(1-\nu_kv)\rangle = 1$, solved exactly.  It vanishes for isotropic F.
 
-The remainder then has the isotropic value c(1-b) at the wall, whatever F, and
+The remainder then has the isotropic value c(1-b) + Q_w t b at the wall, whatever F, and
 
 $$ S = Q + \frac{\sigma_S}{\varepsilon^2}\rho_{\rm flight} - (b_- + \sigma_Ab_0)\langle L\rangle, \quad
    M = -\varepsilon(b_- + \sigma_Ab_0)(L-\langle L\rangle), \quad b_0 = 1-b,\ b_- = \partial_tb_0 . $$
@@ -57,7 +59,7 @@ class Wall:
 
     at, sign   place, and direction of x into the domain
     inward     nodes with speed into the domain
-    F          in-flow on them; `beam` tells whether there is any
+    F, Q       in-flow on them and source at the wall; `beam` tells whether there is any
     sigma      sigma_S at the wall
     limit      c
     rates, amplitudes, shapes   nu_k (k), a_k (k), 1/(1 - nu_k v) on all nodes (k, v)
@@ -67,6 +69,7 @@ class Wall:
     sign: float
     inward: Tensor
     F: Tensor
+    Q: float
     beam: bool
     sigma: float
     limit: float
@@ -127,10 +130,11 @@ class Lift(LiftBase):
         inward = order[half]
         there = torch.tensor([at], dtype=torch.float64)
         sigma = float(evaluate(self.case.equation.sigma_s, x=there))
+        Q = float(self.source(torch.zeros_like(there), there))
         back = np.argsort(order)
         tensors = (self.tensor(a) for a in (rates, amplitudes, shapes[:, back]))
         nodes = torch.as_tensor(inward.copy(), device=self.device)
-        return Wall(at, sign, nodes, self.tensor(F), bool(np.any(F != 0.0)), sigma, c, *tensors)
+        return Wall(at, sign, nodes, self.tensor(F), Q, bool(np.any(F != 0.0)) or Q != 0.0, sigma, c, *tensors)
 
     def depth(self, wall: Wall, s: Tensor, eps: Tensor, absorb: bool) -> Tensor:
         """tau (or tau_S) from the wall to s by Gauss-Legendre."""
@@ -149,9 +153,10 @@ class Lift(LiftBase):
         side = self.case.boundary.left if wall.sign > 0 else self.case.boundary.right
         F = evaluate(side.f, t=t.unsqueeze(-1), v=mu, eps=eps.unsqueeze(-1))
         eps_, s_ = eps.unsqueeze(-1), s.unsqueeze(-1)
-        age = wall.sigma / eps_**2 * (t.unsqueeze(-1) - eps_ * s_ / mu).clamp_min(0.0)
+        since = (t.unsqueeze(-1) - eps_ * s_ / mu).clamp_min(0.0)
+        age = wall.sigma / eps_**2 * since
         depth = self.depth(wall, s, eps, absorb=True).unsqueeze(-1) / (eps_ * mu)
-        f = F * torch.exp(-depth) * young(age)
+        f = (F - wall.Q * since) * torch.exp(-depth) * young(age)
         return (weight * f).sum(-1), wall.sign * (weight * mu * f).sum(-1) / eps
 
     def layer(self, wall: Wall, eps: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +176,7 @@ class Lift(LiftBase):
             eps_, t_, s_ = eps.unsqueeze(-1), t.unsqueeze(-1), s.unsqueeze(-1)
             since = t_ - eps_ * s_ / mu
             depth = self.depth(wall, s, eps, absorb=True).unsqueeze(-1) / (eps_ * mu)
-            arrived = wall.F * young(wall.sigma / eps_**2 * since.clamp_min(0.0)) * torch.exp(-depth)
+            arrived = (wall.F - wall.Q * since) * young(wall.sigma / eps_**2 * since.clamp_min(0.0)) * torch.exp(-depth)
             beam = torch.where(since > 0.0, arrived, torch.zeros_like(arrived))
             mature = 1.0 - young(wall.sigma * t / eps**2)
             total = total.index_add(-1, wall.inward, beam) + mature.unsqueeze(-1) * self.layer(wall, eps, s)[0]
@@ -249,8 +254,8 @@ class Lift(LiftBase):
 
     def wall(self, side: str, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         here = self.walls[side]
-        mature = 1.0 - young(here.sigma * t / eps**2)
-        value = (here.limit * mature).unsqueeze(-1).expand(*t.shape, here.inward.numel())
+        b = young(here.sigma * t / eps**2)
+        value = (here.limit * (1.0 - b) + here.Q * t * b).unsqueeze(-1).expand(*t.shape, here.inward.numel())
         for name, other in self.walls.items():
             if name != side and other.beam:  # its layer may reach this far
                 s = torch.full_like(t, self.high - self.low)
@@ -269,7 +274,7 @@ class Lift(LiftBase):
         for wall in self.lively:
             u = (y - start) / share
             near = (3.0 * self.length(wall, eps, t)).clamp_max(span) * (2.0 * u)
-            smallest = 0.03 * eps / (1.0 + eps)
+            smallest = 0.03 * eps / (wall.sigma + eps)
             log = smallest * (span / smallest) ** (2.0 * u - 1.0)
             there = wall.at + wall.sign * torch.where(u < 0.5, near, log)
             x = torch.where((y >= start) & (y < start + share), there, x)
