@@ -150,3 +150,22 @@ def test_short_training_reaches_the_exact_decay(setting):
     sigma_s, sigma_a = (float(getattr(case.equation, name).constant) for name in ("sigma_s", "sigma_a"))
     exact = np.exp(-sigma_a * 0.02) * (1 + np.exp(-16 * np.pi**2 * 0.02 / (3 * sigma_s)) * np.cos(4 * np.pi * x))
     assert np.linalg.norm(rho - exact) / np.linalg.norm(exact) < 0.01
+
+
+@pytest.mark.parametrize("name", ["transport_inflow", "transport_variable_scattering"])
+def test_points_are_dense_where_the_solution_is_steep(name):
+    """Inside the domain; a share within three diffusion lengths of every lively wall and one within its mean free path."""
+    case = read(name)
+    lift = make_lift(case, 8, "cpu")
+    square = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(4096, dtype=torch.float64)
+    eps = torch.full((4096,), 1e-2, dtype=torch.float64)
+    t, x = lift.stratify(eps, square[:, 0], square[:, 1])
+    assert (t > 0).all()
+    assert (t <= case.domain.t_end).all()
+    assert (t < 1e-2 * case.domain.t_end).double().mean() > 0.1
+    assert (x >= 0).all()
+    assert (x <= 1).all()
+    for wall in lift.lively:
+        s = lift.distance(wall, x)
+        assert (s < 3 * lift.length(wall, eps, t)).double().mean() > 0.25
+        assert (s < eps / wall.sigma).double().mean() > 0.03
