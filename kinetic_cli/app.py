@@ -23,6 +23,7 @@ from . import (
     new,
     predict,
     reference,
+    report,
     schema,
     study,
     train,
@@ -42,6 +43,7 @@ app.command("reference")(reference.reference)
 app.command("train")(train.train)
 app.command("compare")(comparison.compare)
 app.command("study")(study.study)
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
 app.command("verify")(verification.verify)

@@ -1,7 +1,9 @@
-"""`kinetic study` and `kinetic export`: the matrix of cells, what is skipped, what is resumed, files for other programs."""
+"""`kinetic study`, `report` and `export`: the matrix of cells, what is skipped and resumed, the page, other formats."""
 
 import csv
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,3 +108,21 @@ def test_exported_numbers_are_the_result(kinetic, folder):
     np.testing.assert_array_equal([float(word) for word in block.split()], result.fields["u"][0, -1])
     _, err = kinetic("export", reference, cwd=folder, expect=2)
     assert "choose one" in err
+
+
+def test_report_is_one_page_with_the_numbers_of_the_results(kinetic, folder):
+    out, _ = kinetic("report", "results", "--out", "page.html", cwd=folder)
+    assert out.strip() == "page.html"
+    page = (folder / "page.html").read_text()
+    assert not re.findall(r"(?:src|href)=|@import|url\(http", page), "it needs no network"
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    reference = Result.read(folder / "results/bgk_smooth/reference.h5")
+    chart = next(chart for chart in data["profiles0"] if chart["title"] == "rho, eps = 0.1")
+    np.testing.assert_allclose(chart["curves"][0]["y"], reference.fields["rho"][0, -1], rtol=1e-5)
+    assert {curve["name"] for curve in chart["curves"]} >= {"reference", "ls-seed0", "config-seed0", "limit"}
+    found = json.loads(kinetic("compare", "--json", "--no-figures", cwd=folder)[0])
+    row = next(r for r in found["errors"] if r["run"] == "ls-seed0" and r["field"] == "rho" and r["t"] is None)
+    assert f"{row['relative_l2']:.1e}" in page
+    for word in ("config", "stl", "git_revision", "To reproduce", "kinetic"):
+        assert word in page
+    kinetic("report", "nowhere", cwd=folder, expect=2)

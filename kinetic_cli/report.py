@@ -1,0 +1,186 @@
+"""`kinetic report`: one self-contained HTML page of the results of a study or a case; it needs no network."""
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from solvers.problem.result import Result, atomic_write
+from solvers.problem.status import BadInput
+
+from . import screen
+from .comparison import comparison
+from .sheets import Sheet, errors_sheet, sheets
+
+#: points of a curve and significant digits on the page
+POINTS = 400
+DIGITS = 6
+TEMPLATE = Path(__file__).with_name("report_page.html")
+
+
+def report(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[RESULT]...", help="Result files or folders.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Page to write.")] = Path("report.html"),
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Error of rho that counts as a success.")] = 1e-2,
+) -> None:
+    """Write one HTML page: what was solved, tables that sort, figures by eps and method, provenance.
+
+    Example: kinetic report results/sod --out sod.html
+    """
+    found = comparison(paths or [Path("results")], tolerance)
+    for line in found["skipped"]:
+        screen.say(f"skipped: {line}")
+    if not found["groups"]:
+        raise BadInput("nothing to report: no reference among the results; run `kinetic reference` first")
+    charts: dict[str, list[dict[str, Any]]] = {}
+    body = [f"<h1>{escape(heading(found))}</h1>"]
+    pages = sheets(found)
+    own = {errors_sheet(result, rows).title for group in found["groups"] for _, result, rows in group["results"]}
+    body += [table(sheet) for sheet in pages if sheet.title not in own]
+    for number, group in enumerate(found["groups"]):
+        body.append(section(group, number, charts))
+    if found["skipped"]:
+        items = "".join(f"<li>{escape(line)}</li>" for line in found["skipped"])
+        body.append(f"<h2>Left out</h2><ul>{items}</ul>")
+    page = TEMPLATE.read_text(encoding="utf-8")
+    data = json.dumps(charts, allow_nan=False).replace("<", "\\u003c")
+    atomic_write(out, page.replace("<!--BODY-->", "\n".join(body)).replace("<!--DATA-->", data).encode())
+    screen.answer(str(out))
+
+
+def heading(found: dict[str, Any]) -> str:
+    """What the page is about."""
+    titles = [group["reference"][1].case.title for group in found["groups"]]
+    return titles[0] if len(titles) == 1 else f"{len(titles)} problems: {'; '.join(titles)}"
+
+
+def table(sheet: Sheet) -> str:
+    """A table that sorts by its heads."""
+    head = "".join(f'<th scope="col"><button>{escape(column)}</button></th>' for column in sheet.columns)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in sheet.rows)
+    note = f'<p class="note">{escape(sheet.note)}</p>' if sheet.note else ""
+    whole = (
+        f"<table><caption>{escape(sheet.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+    return f'<div class="wide">{whole}</div>{note}'
+
+
+def figure(name: str, caption: str) -> str:
+    """A place for one chart of the page's data."""
+    return (
+        f'<figure data-chart="{escape(name)}"><div class="controls"></div><svg role="img" aria-label="{escape(caption)}">'
+        f"</svg><figcaption>{escape(caption)}; wheel zooms, drag moves</figcaption></figure>"
+    )
+
+
+def section(group: dict[str, Any], number: int, charts: dict[str, list[dict[str, Any]]]) -> str:
+    """One case: the question, its figures, errors per result, and how to do it again."""
+    path, reference = group["reference"]
+    case = reference.case
+    parts = [f"<h2>{escape(case.title)} ({escape(case.name)})</h2>"]
+    parts.append(f"<p>Equation <code>{escape(case.equation.kind)}</code>, eps from {knudsens(reference)}.</p>")
+    results = [result for _, result, _ in group["results"]]
+    charts[f"profiles{number}"] = profile_charts(reference, results)
+    parts.append(figure(f"profiles{number}", "profiles at the last output time"))
+    if errors := error_charts(group["results"]):
+        charts[f"errors{number}"] = errors
+        parts.append(figure(f"errors{number}", "relative L2 error over the Knudsen number"))
+    if losses := loss_charts(results):
+        charts[f"losses{number}"] = losses
+        parts.append(figure(f"losses{number}", "loss over wall seconds"))
+    parts += [table(errors_sheet(result, rows)) for _, result, rows in group["results"]]
+    parts.append(table(provenance_sheet([(path, reference), *((p, r) for p, r, _ in group["results"])])))
+    commands = "\n".join(str(r.attributes.get("command", "")) for r in [reference, *results])
+    parts.append(f"<h3>To reproduce</h3><pre>{escape(commands)}</pre>")
+    parts.append(f"<details><summary>the resolved case</summary><pre>{escape(case_text(reference))}</pre></details>")
+    return "\n".join(parts)
+
+
+def knudsens(result: Result) -> str:
+    """Range of the Knudsen numbers in words."""
+    eps = result.coordinates["eps"]
+    return f"{eps.min():g} to {eps.max():g} ({len(eps)} values)"
+
+
+def case_text(result: Result) -> str:
+    """The resolved case as indented JSON."""
+    return json.dumps(result.case.resolved(), indent=1, sort_keys=True)
+
+
+def provenance_sheet(pairs: list[tuple[Path, Result]]) -> Sheet:
+    """Where every result comes from."""
+    keys = ("method", "seed", "device", "machine", "git_revision", "start", "wall_seconds")
+    rows = []
+    for path, result in pairs:
+        shown = [str(result.attributes.get(key, "-")) for key in keys[:-1]]
+        seconds = f"{float(result.attributes.get('wall_seconds', 0.0)):.1f}"
+        rows.append([path.name, *shown, seconds, str(result.status)])
+    return Sheet("provenance", ["file", *keys, "status"], rows)
+
+
+def rounded(values: Any) -> list[float | None]:
+    """Numbers for the page; None where there is none."""
+    return [float(f"{v:.{DIGITS}g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=float)]
+
+
+def profile_charts(reference: Result, results: list[Result]) -> list[dict[str, Any]]:
+    """Per field and eps: the field along x at the last output time (in the plane: along the middle row)."""
+    charts = []
+    for field in (name for name in reference.fields if name != "f"):
+        for i, eps in enumerate(reference.coordinates["eps"]):
+            curves = [curve("reference", reference, field, i, reference=True)]
+            for result in results:
+                n = result.index("eps", eps)
+                if field in result.fields and n is not None:
+                    curves.append(curve(result.run, result, field, n))
+            if field in reference.limit:
+                curves.append(line("limit", reference.coordinates["x"], middle(reference.limit[field][-1])))
+            charts.append({"title": f"{field}, eps = {eps:g}", "axis": "x", "logarithmic": "", "curves": curves})
+    return charts
+
+
+def middle(values: Any) -> Any:
+    """Values along x: all of them, or the middle row of a plane."""
+    return values if values.ndim == 1 else values[:, values.shape[1] // 2]
+
+
+def curve(name: str, result: Result, field: str, i: int, reference: bool = False) -> dict[str, Any]:
+    return line(name, result.coordinates["x"], middle(result.fields[field][i, -1]), reference)
+
+
+def line(name: str, x: Any, y: Any, reference: bool = False) -> dict[str, Any]:
+    """A curve of the page, thinned to POINTS points."""
+    step = max(1, -(-len(x) // POINTS))
+    return {"name": name, "x": rounded(x[::step]), "y": rounded(y[::step]), "reference": reference}
+
+
+def error_charts(compared: list[tuple[Path, Result, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Per field: error over eps of every result, and the reference's own error."""
+    fields = list(dict.fromkeys(row["field"] for _, _, rows in compared for row in rows))
+    charts = []
+    for field in fields:
+        curves = []
+        for _, result, rows in compared:
+            chosen = [row for row in rows if row["t"] is None and row["field"] == field and row["relative_l2"]]
+            if chosen:
+                eps, errors = ([row[key] for row in chosen] for key in ("eps", "relative_l2"))
+                curves.append(line(result.run, eps, errors))
+        bars = [row for row in compared[0][2] if row["t"] is None and row["field"] == field and row["reference_error"]]
+        if bars:
+            eps, errors = ([row[key] for row in bars] for key in ("eps", "reference_error"))
+            curves.append(line("reference's own error", eps, errors, reference=True))
+        charts.append({"title": f"error of {field}", "axis": "Knudsen number", "logarithmic": "xy", "curves": curves})
+    return charts
+
+
+def loss_charts(results: list[Result]) -> list[dict[str, Any]]:
+    """Loss over seconds, per run."""
+    curves = [
+        line(result.run, result.history["seconds"], result.history["loss"])
+        for result in results
+        if len(result.history.get("loss", [])) > 1
+    ]
+    return [{"title": "loss", "axis": "seconds", "logarithmic": "y", "curves": curves}] if curves else []
