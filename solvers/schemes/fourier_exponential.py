@@ -22,7 +22,7 @@ matters: f leaves equilibrium by O(eps), which moves the moments by O(eps^2).
 With `velocity_dimension = 3` Chu's second distribution goes along with equilibrium 2 T M.
 
 References: Cox, Matthews (2002), Exponential time differencing for stiff systems, J. Comput. Phys. 176, 430, DOI
-10.1006/jcph.2002.6995; Groppi, Russo, Stracquadanio (2014), High order semi-Lagrangian methods for the BGK equation, Commun.
+10.1006/jcph.2002.6995; Groppi, Russo, Stracquadanio (2016), High order semi-Lagrangian methods for the BGK equation, Commun.
 Math. Sci. 14, 389, DOI 10.4310/CMS.2016.v14.n2.a4; Calvo, Grande, Grigorieff (1990), On the zero stability of the variable
 order variable stepsize BDF-formulas, Numer. Math. 57, 39, DOI 10.1007/BF01386395.
 """
@@ -127,10 +127,7 @@ class Scheme(AbstractScheme):
         v, w = case.velocity.nodes_and_weights()
         x = self.coordinates(case, options)["x"]
         components = 2 if case.equation.velocity_dimension == 3 else 1
-        if resume is None:
-            f = initial_distribution(case, x, eps, components, v, w)
-        else:
-            f = np.array(resume["f"])
+        f = initial_distribution(case, x, eps, components, v, w) if resume is None else np.array(resume["f"])
         start = integrals(f, v, w)
         scale = np.abs(start) + np.array([0.0, np.sqrt(start[0] * start[2]), 0.0])
         t, step = (0.0, 0) if resume is None else (float(resume["t"]), int(resume["step"]))
@@ -168,7 +165,14 @@ class Scheme(AbstractScheme):
                 fields = macroscopic(f, v, w)
                 if options.distribution:
                     fields["f"] = f[0].copy()
-                state = {"f": f, "t": t, "step": step, "modes": modes.copy(), "past": past.copy(), "times": times.copy()}
+                state = {
+                    "f": f,
+                    "t": t,
+                    "step": step,
+                    "modes": modes.copy(),
+                    "past": past.copy(),
+                    "times": times.copy(),
+                }
                 state["start"] = start
                 scalars = dict(zip(names, drift.tolist(), strict=True))
                 yield Snapshot(t / case.domain.t_end, step, eps, t, fields, scalars, state)

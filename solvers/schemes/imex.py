@@ -36,7 +36,7 @@ import numpy as np
 from pydantic import Field
 
 from solvers.compile import njit, prange
-from solvers.discrete_equilibrium import equilibria, equilibrium, equilibrium_row
+from solvers.discrete_equilibrium import equilibria, equilibrium_row
 from solvers.problem.case import Case
 from solvers.problem.maxwellian import make_maxwellian
 from solvers.problem.moments import moments
@@ -47,7 +47,13 @@ from solvers.weno import weno5
 
 # ARS(4,4,3), Ascher, Ruuth, Spiteri (1997), section 2.8; row 0 is the old time, row 4 the new one
 IMPLICIT = np.array(
-    [[0, 0, 0, 0, 0], [0, 1 / 2, 0, 0, 0], [0, 1 / 6, 1 / 2, 0, 0], [0, -1 / 2, 1 / 2, 1 / 2, 0], [0, 3 / 2, -3 / 2, 1 / 2, 1 / 2]]
+    [
+        [0, 0, 0, 0, 0],
+        [0, 1 / 2, 0, 0, 0],
+        [0, 1 / 6, 1 / 2, 0, 0],
+        [0, -1 / 2, 1 / 2, 1 / 2, 0],
+        [0, 3 / 2, -3 / 2, 1 / 2, 1 / 2],
+    ]
 )
 EXPLICIT = np.array(
     [[0, 0, 0, 0], [1 / 2, 0, 0, 0], [11 / 18, 1 / 18, 0, 0], [5 / 6, -5 / 6, 1 / 2, 0], [1 / 4, 7 / 4, 3 / 4, -7 / 4]]
@@ -131,8 +137,16 @@ def wall_density(f, edge, step, leaving, entering, shape, v, w):
     """Density of the wall Maxwellian `shape` (of density one) with which no mass passes the face."""
     out = into = 0.0
     for k in range(leaving[0], leaving[1]):
-        out += w[k] * abs(v[k]) * face_value(
-            f[0, edge + 2 * step, k], f[0, edge + step, k], f[0, edge, k], f[0, edge - step, k], f[0, edge - 2 * step, k]
+        out += (
+            w[k]
+            * abs(v[k])
+            * face_value(
+                f[0, edge + 2 * step, k],
+                f[0, edge + step, k],
+                f[0, edge, k],
+                f[0, edge - step, k],
+                f[0, edge - 2 * step, k],
+            )
         )
     for k in range(entering[0], entering[1]):
         into += w[k] * abs(v[k]) * shape[k]
@@ -205,13 +219,15 @@ def relax_cell(g, increment, share, M, bits, power, memory, v, w, measures):
 
 
 @njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
-def stage_pass(stage, f, old, new, rates, increments, dt, dx, eps, kinds, walls, v, w, measures, memory, rows, bits, failures):
+def stage_pass(
+    stage, f, old, new, rates, increments, dt, dx, eps, kinds, walls, v, w, measures, memory, rows, bits, failures
+):
     """Stage `stage` (1..STAGES): its value from `old`, the stage before, into `new`; f is the beginning of the step.
 
     rates (stage, cell, component, v) and increments likewise hold -D f and a_ii dt K of the stages; rows (block, 5,
     component, v) and bits (block, v) are scratch space of each block of cells.
     """
-    components, cells, n = f.shape
+    components, cells, _ = f.shape
     inner, blocks = cells - 2 * GHOSTS, rows.shape[0]
     share = IMPLICIT[stage, stage] * dt / eps
     share = share / (1.0 + share)
@@ -244,7 +260,9 @@ def stage_pass(stage, f, old, new, rates, increments, dt, dx, eps, kinds, walls,
 
 
 @njit(cache=True)
-def advance(f, stages, rates, increments, steps, dt, dx, eps, kinds, states, walls, v, w, measures, memory, rows, bits, failures):
+def advance(
+    f, stages, rates, increments, steps, dt, dx, eps, kinds, states, walls, v, w, measures, memory, rows, bits, failures
+):
     """`steps` steps in place; `states` (steps, stage, side, 3).  Returns the steps that succeeded."""
     rising = np.searchsorted(v, 0.0, side="right")
     for step in range(steps):
@@ -254,7 +272,24 @@ def advance(f, stages, rates, increments, steps, dt, dx, eps, kinds, states, wal
             new = f if stage == STAGES else stages[(stage + 1) % 2]
             fill_ghosts(old, kinds, states[step, stage - 1], walls, rising, v, w)
             stage_pass(
-                stage, f, old, new, rates, increments, dt, dx, eps, kinds, walls, v, w, measures, memory, rows, bits, failures
+                stage,
+                f,
+                old,
+                new,
+                rates,
+                increments,
+                dt,
+                dx,
+                eps,
+                kinds,
+                walls,
+                v,
+                w,
+                measures,
+                memory,
+                rows,
+                bits,
+                failures,
             )
             if failures.any():
                 return step

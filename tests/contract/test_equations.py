@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from solvers.discrete_equilibrium import equilibrium
 from solvers.problem.maxwellian import maxwellian
 from solvers.problem.registry import equations, limits, velocity_sets
-from solvers.schemes.imex import equilibrium
 
 RNG = np.random.default_rng(0)
 
