@@ -167,7 +167,7 @@ def test_words_about_the_program(kinetic, tmp_path):
     assert {"hrgrad", "config", "pcgrad", "ls"} <= set(found["methods"])
     assert all(text for kind in found.values() for text in kind.values())
     out, _ = kinetic("explain", "imex", cwd=tmp_path)
-    assert "ARS(2,2,2)" in out
+    assert "ARS(4,4,3)" in out
     out, _ = kinetic("cite", "sod", cwd=tmp_path)
     assert out.count("@") == 4
     out, _ = kinetic("info", cwd=tmp_path)
