@@ -16,6 +16,7 @@ from . import (
     check,
     cite,
     comparison,
+    draw,
     explain,
     export,
     info,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("reference")(reference.reference)
 app.command("train")(train.train)
 app.command("compare")(comparison.compare)
+app.command("plot")(draw.plot)
 app.command("study")(study.study)
 app.command("report")(report.report)
 app.command("export")(export.export)

@@ -88,6 +88,42 @@ def profiles(reference: Result, results: list[Result], field: str) -> Any:
     return figure
 
 
+def field_figure(results: list[Result], field: str, numbers: Any, path: Path) -> None:
+    """One field at the last output time: a panel per Knudsen number with a curve (in the plane: a map) per result."""
+    plt = _pyplot()
+    plane = "y" in results[0].coordinates
+    panels = [(eps, shown) for eps in numbers for shown in ([[result] for result in results] if plane else [results])]
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False)
+    for (eps, shown), axis in zip(panels, axes.flat, strict=False):
+        for k, result in enumerate(shown):
+            i = result.index("eps", eps)
+            if i is None:
+                continue
+            x, values = result.coordinates["x"], result.fields[field][i, -1]
+            if plane:
+                image = axis.pcolormesh(x, result.coordinates["y"], values.T, cmap="viridis", shading="nearest")
+                figure.colorbar(image, ax=axis)
+                axis.set_aspect("equal")
+            else:
+                style = (
+                    {"color": "k", "lw": 2.2, "alpha": 0.5}
+                    if k == 0
+                    else {"color": COLOURS[(k - 1) % len(COLOURS)], "ls": "--"}
+                )
+                axis.plot(x, values, label=result.run, **style)
+        axis.set_title(rf"{field}, $\varepsilon$ = {eps:g}" + (f", {shown[0].run}" if plane else ""), fontsize=8)
+        axis.set_xlabel("x")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    if not plane:
+        axes.flat[0].legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+    plt.close(figure)
+
+
 def errors_over_eps(reference: Result, compared: list[tuple[Path, Result, list[dict[str, Any]]]]) -> Any:
     """Relative L2 error of rho over eps, unseen Knudsen numbers as hollow marks; the reference's own error as a band."""
     plt = _pyplot()

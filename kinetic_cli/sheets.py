@@ -142,7 +142,7 @@ def summary_sheet(rows: list[Row], tasks: int) -> Sheet:
         numbers += ["" if p is None else f"{p:.3f}" + (" noise" if p > 0.05 else "")]
         lines.append([row["contender"], *numbers])
     note = (
-        "seen, unseen: geometric mean error of rho; spread over seeds as a factor; "
-        "p: paired test over seeds against the first row"
+        "seen, unseen: geometric mean error of rho; spread over seeds as a factor\n"
+        "p: paired test over seeds against the first row; Dm: against single training"
     )
     return Sheet(f"{len(rows)} contenders over {tasks} tasks (case, eps, field)", columns, lines, note)

@@ -32,7 +32,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw what is compared.")] = True,
 ) -> None:
-    """Hold the solvers against exact solutions; or a CASE's reference against its [verify] tolerances and second scheme.
+    """Hold the solvers against exact solutions; or a CASE against its tolerances and second scheme.
 
     Example: kinetic verify
 

@@ -126,3 +126,20 @@ def test_report_is_one_page_with_the_numbers_of_the_results(kinetic, folder):
     for word in ("config", "stl", "git_revision", "To reproduce", "kinetic"):
         assert word in page
     kinetic("report", "nowhere", cwd=folder, expect=2)
+
+
+def test_plot_draws_a_field_and_names_what_is_not_there(kinetic, folder):
+    files = ["results/bgk_smooth/reference.h5", "results/bgk_smooth/ls-seed0.h5"]
+    kinetic("plot", *files, "--field", "T", "--eps", "1e-3", "--out", "T.pdf", cwd=folder)
+    assert (folder / "T.pdf").read_bytes().startswith(b"%PDF")
+    out, _ = kinetic("plot", files[0], "--terminal", "--eps", "0.1", cwd=folder)
+    reference = Result.read(folder / files[0])
+    assert f"{reference.fields['rho'][0, -1].max():.3g}"[:4] in out
+    assert max(map(len, out.splitlines())) <= 80
+    for wrong, message in (
+        (["--field", "tho"], "did you mean"),
+        (["--eps", "5"], "no eps = 5"),
+        (["--out", "a.b"], "ending"),
+    ):
+        _, err = kinetic("plot", *files, *wrong, cwd=folder, expect=2)
+        assert message in err
