@@ -337,3 +337,68 @@ def test_options_are_checked(name):
 def test_unknown_method_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'cagrad'"):
         hrgrad.load_method("cagard")
+
+
+def length_error(name, J):
+    """| |u|^2 - (sum_i g_i) . u | / |u|^2: zero where the length is that of the gradients' projections on the direction."""
+    u = step(name, J)
+    square = float(u @ u)
+    return abs(square - float(J.sum(0) @ u)) / square if square else 0.0
+
+
+def test_norm_preserving():
+    """|u| = sum_i g_i . u / |u|: no length is lost, none is invented. Held by these, and by what begins as the plain sum."""
+    kept = {name for name in NAMES if max(length_error(name, J) for J in matrices(REGULAR)) < 1e-9}
+    J = family("clusters", 0)
+    begins_as_the_sum = {name for name in NAMES if torch.allclose(step(name, J), J.sum(0))}
+    assert kept - (begins_as_the_sum - {"ls"}) == {"aligngrad", "config", "hrgrad", "ls"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_loss_is_plain_descent(name):
+    """m = 1: a positive multiple of the gradient (its signs, where the step is Adam's), in both precisions."""
+    for dtype in (torch.float32, torch.float64):
+        J = family("one task", 3).to(dtype)
+        u = step(name, J)
+        assert (u * J[0] >= 0).all()
+        method = hrgrad.load_method(name)
+        if not method.is_step(method.Options.read()):
+            assert float(u @ J[0] / u.norm() / J[0].norm()) > 1 - 1e-6
+
+
+MATRICES = st.builds(
+    lambda m, size, seed, spread, decades: (m, size, seed, spread, decades),
+    st.integers(1, 6),
+    st.integers(2, 12),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.1, 0.3, 1.0]),
+    st.sampled_from([0, 2, 6]),
+)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(MATRICES)
+def test_search_for_counterexamples_to_the_other_claims(drawn):
+    """Scale, order and one common length, on what no rounding decides: independent gradients."""
+    m, size, seed, spread, decades = drawn
+    rng = np.random.default_rng(seed)
+    size += m
+    J = rng.choice([-1.0, 1.0], size=(m, 1)) * rng.normal(size=(1, size)) + spread * rng.normal(size=(m, size))
+    J = torch.from_numpy(J * 10.0 ** rng.uniform(-decades, decades, size=(m, 1)))
+    order, losses = torch.from_numpy(rng.permutation(m)), losses_of(J)
+    scale = torch.from_numpy(10.0 ** rng.uniform(-2, 2, size=(m, 1)))
+    for name in NAMES:
+        claims = hrgrad.load_method(name).properties
+        u = step(name, J)
+        length = float(u.norm())
+        if "scale_equivariant" in claims:
+            torch.testing.assert_close(step(name, 2.0**-9 * J), 2.0**-9 * u, rtol=1e-12, atol=0.0, msg=name)
+        if "permutation_equivariant" in claims and (decades < 6 or "scale_invariant" in claims):
+            other = step(name, J[order], losses[order])
+            torch.testing.assert_close(other, u, rtol=0, atol=1e-5 * length, msg=name)
+        if "scale_invariant" in claims and length:
+            v = step(name, scale * J)
+            torch.testing.assert_close(v / v.norm(), u / length, rtol=0, atol=1e-5, msg=name)
+        if "equal_cosine" in claims and length:
+            cosines = (J @ u) / J.norm(dim=1) / length
+            assert float(cosines.max() - cosines.min()) < 1e-6, name
