@@ -4,8 +4,8 @@ Losses: $L_{k,r} = $ mean square of residual r over the points of task k; $L_k =
 
 1. First-order phase.  The m gradients $g_k = \nabla L_k$ come from ONE backward pass with respect to m copies of theta; a
    method of `hrgrad` turns them into an update, a first-order optimizer follows it with a cosine-decayed step.
-2. Second-order phase.  A quasi-Newton optimizer minimises the mean of the $L_k$; a share of the points is renewed now and
-   then and the curvature is kept.
+2. Second-order phase.  A quasi-Newton or Gauss-Newton optimizer minimises the mean of the $L_k$; a share of the points is
+   renewed now and then and the curvature is kept.
 
 Everything that a continuation needs is in `Snapshot.state`: parameters, optimizer and method state, and the step; the points
 of any step follow from the seed.  References: training.md 2 and 3.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import hrgrad
-from hrgrad.optimizer import load_optimizer
+from hrgrad.optimizer import Residuals, demand, load_optimizer
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 
@@ -44,24 +44,30 @@ class Model:
         self.network = make(known.inputs, known.outputs, options.width, options.depth, **split)
         self._batch: Any = None
         self._refresh = -1
+        self._points: Any = None
+        self._points_refresh = -1
 
     def batch(self, refresh: int) -> Any:
         """The prepared points after `refresh` refreshes."""
         if refresh != self._refresh:
-            options, domain = self.options, self.case.domain
-            points = collocation(
-                options.seed,
-                refresh,
-                options.tasks,
-                options.points,
-                self.case.knudsen.train,
-                domain.t_end,
-                domain.x,
-                getattr(self.formulation, "stratify", None),
-            )
-            self._batch = self.formulation.prepare(*(tensor.to(self.device) for tensor in points))
+            self._batch = self.formulation.prepare(*self._places(refresh))
             self._refresh = refresh
         return self._batch
+
+    def _places(self, refresh: int) -> list[Tensor]:
+        """eps, t, x, each (m, B)."""
+        options, domain = self.options, self.case.domain
+        points = collocation(
+            options.seed,
+            refresh,
+            options.tasks,
+            options.points,
+            self.case.knudsen.train,
+            domain.t_end,
+            domain.x,
+            getattr(self.formulation, "stratify", None),
+        )
+        return [tensor.to(self.device) for tensor in points]
 
     def losses(self, theta: Tensor, refresh: int) -> dict[str, Tensor]:
         """Mean squares (m,) by residual name; theta (P,) or (m, P)."""
@@ -69,6 +75,27 @@ class Model:
         outputs = self.network(theta, batch.inputs)
         rows = self.formulation.residuals(self.formulation.ansatz(outputs, batch), batch)
         return {name: row.square().flatten(1).mean(dim=1) for name, row in rows.items()}
+
+    def residuals(self, refresh: int) -> Residuals:
+        """The residual vector r, point by point, with |r|^2 / 2 the mean of the L_k; its Jacobian one copy of theta a point."""
+
+        def rows(theta: Tensor, batch: Any, points: int) -> Tensor:
+            found = self.formulation.residuals(self.formulation.ansatz(self.network(theta, batch.inputs), batch), batch)
+            for name, row in found.items():
+                if row.numel() % points or row.shape[:2].numel() != points:
+                    raise BadInput(f"train.second_order: residual '{name}' does not belong to points; choose ssbroyden")
+            named = [row.reshape(points, -1) for row in found.values()]
+            return torch.cat([row * (2.0 / row.numel()) ** 0.5 for row in named], dim=1)
+
+        count = self.options.tasks * self.options.points
+
+        def jacobian(theta: Tensor) -> tuple[Tensor, Tensor]:
+            if refresh != self._points_refresh:
+                self._points = self.formulation.prepare(*(place.reshape(-1, 1) for place in self._places(refresh)))
+                self._points_refresh = refresh
+            return hrgrad.pointwise_jacobian(lambda copies: rows(copies, self._points, count), theta, count)
+
+        return Residuals(lambda theta: rows(theta, self.batch(refresh), count).reshape(-1), jacobian=jacobian)
 
 
 def train(
@@ -159,12 +186,11 @@ class FirstOrder(Phase):
                 f"train.optimizer = '{name}': {options.method} carries Adam's momenta itself and they would act twice; "
                 "choose sgd or auto"
             )
+        try:
+            demand(name, ("direction",), "this phase")
+        except ValueError as error:
+            raise BadInput(f"train.optimizer: {error}, or set train.second_order") from None
         self.optimizer = load_optimizer(name)()
-        if self.optimizer.needs != "direction":
-            raise BadInput(
-                f"train.optimizer = '{name}' needs a {self.optimizer.needs}, not a direction: "
-                "use it as train.second_order, or choose adam or sgd here"
-            )
         self.optimizer_options = self.optimizer.make_options()
 
     def start(self, theta: Tensor) -> dict[str, Any]:
@@ -214,17 +240,16 @@ class FirstOrder(Phase):
 
 
 class SecondOrder(Phase):
-    """A quasi-Newton optimizer on the mean of the tasks' losses."""
+    """A quasi-Newton or Gauss-Newton optimizer on the mean of the tasks' losses."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         self.steps = model.options.second_steps
+        try:
+            demand(model.options.second_order, ("closure", "residuals"), "this phase")
+        except ValueError as error:
+            raise BadInput(f"train.second_order: {error}") from None
         self.optimizer = load_optimizer(model.options.second_order)()
-        if self.optimizer.needs != "closure":
-            raise BadInput(
-                f"train.second_order = '{model.options.second_order}' needs {self.optimizer.needs}: "
-                "choose ssbroyden or lbfgs here"
-            )
         self.optimizer_options = self.optimizer.make_options()
 
     def start(self, theta: Tensor) -> dict[str, Any]:
@@ -245,7 +270,8 @@ class SecondOrder(Phase):
         inner = state["optimizer"]
         if state["refresh"] != refresh:
             inner = self.optimizer.renew(inner)
-        theta, inner, info = self.optimizer.step(theta, closure, inner, self.optimizer_options)
+        drive = closure if self.optimizer.needs == "closure" else self.model.residuals(refresh)
+        theta, inner, info = self.optimizer.step(theta, drive, inner, self.optimizer_options)
         stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
         state = {"optimizer": inner, "refresh": refresh, "stalls": stalls}
         scalars = _scalars(named) if named else {"loss": float(info["loss"])}

@@ -188,7 +188,9 @@ def demand(name: str, offered: Collection[str], where: str = "this training") ->
     needed = load_optimizer(name).needs
     if needed not in offered:
         fitting = [other for other in optimizer_names() if load_optimizer(other).needs in offered]
-        raise ValueError(f"optimizer '{name}' needs {MEANING[needed]}; {where} has none: choose {', '.join(fitting)}")
+        raise ValueError(
+            f"optimizer '{name}' needs {MEANING[needed]}; {where} offers none: choose {', '.join(fitting)}"
+        )
 
 
 MEANING: Mapping[str, str] = {
