@@ -10,10 +10,12 @@ This is the S_N DG system itself, written so that neither $\varepsilon^2\partial
 term: $\rho$ is an unknown of its own and its equation a difference of fluxes, so mass is kept.
 
 * x: Legendre polynomials of degree 2 per cell (order 3); upwind DG of degree >= 1 has the diffusion limit also at
-  boundaries (Adams 2001).  Ends with in-flow get a geometric mesh (ratio 2) down to LAYER times the smallest eps of the
-  case, the same mesh for every eps, so that kinetic boundary layers are resolved.
-* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps doubled every `repeat` steps from START times the first
-  output time, at most dt_max: the initial layer is graded into, or damped by L-stability where it is not seen.
+  boundaries (Adams 2001).  Ends with in-flow get a geometric mesh: panels of ratio RATIO, `graded` cells in
+  each, down to LAYER times the smallest eps of the case, the same mesh for every eps, so that kinetic boundary layers
+  are resolved and the centres of a mesh with three times fewer cells are centres of this one.
+* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps doubled every `repeat` steps from START times the
+  full step, which is about the first output time over `steps`: the initial layer is graded into, or damped by
+  L-stability where it is not seen.
 * the linear systems are solved by a sparse LU, once per step size.
 
 The number of steps and of unknowns does not depend on eps.  At eps ~ 1 the in-flow problem has jumps that move along
@@ -31,18 +33,23 @@ import scipy.sparse as sp
 from pydantic import Field
 from scipy.sparse.linalg import splu
 
-from ..problem.scheme import Array, SchemeOptions
+from ..problem.scheme import COARSER, Array, SchemeOptions
 from ..problem.scheme import Scheme as SchemeBase
-from ..problem.status import NumericalError, Snapshot
+from ..problem.status import BadInput, NumericalError, Snapshot
+from ..problem.velocity.slab_double_gauss import VelocitySet as DoubleGauss
+from ._collided_sweep import Sweeper
 from ._first_collision import Uncollided
 
 if TYPE_CHECKING:
     from ..problem.case import Case
 
 DEGREE = 2
-LAYER = 0.2  # smallest cell in units of the smallest eps
+LAYER = 2.0  # smallest panel in units of the smallest eps
+RATIO = 8.0  # of the panels of the graded mesh
 SPLIT = 0.03  # from this eps on, in-flow is split into its uncollided part and the rest
-START = 1e-5  # first step in units of the first output time
+REFINE = 3  # uniform cells of the collided rest in those of the mesh
+ORDINATES = 4  # ordinates of the collided rest in those of the case
+START = 1.6e-4  # first step in units of the full step
 GAMMA = 0.435866521508459
 STAGES = (
     (GAMMA,),
@@ -53,21 +60,33 @@ NODES = (GAMMA, 0.5 * (1.0 + GAMMA), 1.0)
 
 
 class Options(SchemeOptions):
-    """`cells` in the uniform part of the mesh, `steps` per output interval at full size, `repeat` before doubling."""
+    """`cells` in the uniform part of the mesh, `steps` per output interval at full size, `repeat` before doubling.
+
+    `graded` cells in each panel of the graded part (a divisor of `cells`); 0 leaves the mesh uniform.
+    """
 
     scheme: str = "discrete_ordinates"
-    cells: int = Field(default=40, ge=4, le=20_000)
-    steps: int = Field(default=16, ge=2, le=100_000)
-    repeat: int = Field(default=4, ge=1, le=1000)
+    cells: int = Field(default=45, ge=4, le=20_000)
+    steps: int = Field(default=27, ge=2, le=100_000)
+    repeat: int = Field(default=3, ge=1, le=1000)
+    graded: int = Field(default=9, ge=0, le=1000)
 
 
-def make_edges(lo: float, hi: float, cells: int, smallest: tuple[float, float]) -> Array:
-    """Cell edges: uniform, the first and last cell halved geometrically until they are at most `smallest` wide."""
-    edges = list(np.linspace(lo, hi, cells + 1))
-    h = (hi - lo) / cells
-    left = [lo + h * 0.5**j for j in range(1, 60) if h * 0.5 ** (j - 1) > smallest[0]]
-    right = [hi - h * 0.5**j for j in range(1, 60) if h * 0.5 ** (j - 1) > smallest[1]]
-    return np.array(sorted([*edges, *left, *right]))
+def make_edges(lo: float, hi: float, cells: int, graded: int, smallest: tuple[float, float]) -> Array:
+    """Cell edges: panels of `graded` cells, the first and the last panel cut by RATIO until at most `smallest` wide."""
+    graded = max(graded, 1)
+    panels = list(np.linspace(lo, hi, cells // graded + 1))
+    h = panels[1] - panels[0]
+    left = [lo + h / RATIO**j for j in range(1, 40) if h / RATIO ** (j - 1) > smallest[0]]
+    right = [hi - h / RATIO**j for j in range(1, 40) if h / RATIO ** (j - 1) > smallest[1]]
+    return divide(np.array(sorted([*panels, *left, *right])), graded)
+
+
+def divide(edges: Array, parts: int | list[int]) -> Array:
+    """Edges of a mesh whose cells are divided into equal parts."""
+    count = np.broadcast_to(parts, edges.size - 1)
+    pieces = [np.linspace(a, b, k + 1)[:-1] for a, b, k in zip(edges[:-1], edges[1:], count, strict=True)]
+    return np.append(np.concatenate(pieces), edges[-1])
 
 
 def basis(xi: Array) -> Array:
@@ -75,17 +94,23 @@ def basis(xi: Array) -> Array:
     return np.polynomial.legendre.legvander(xi, DEGREE).T * np.sqrt(2.0 * np.arange(DEGREE + 1) + 1.0)[:, None]
 
 
-def make_derivatives(h: Array, periodic: bool) -> tuple[sp.csr_matrix, sp.csr_matrix, Array, Array]:
-    """Upwind DG derivatives for v > 0 and v < 0, and the columns that multiply the in-flow value at each end."""
-    p, n = DEGREE + 1, h.size
-    xi, w = np.polynomial.legendre.leggauss(p)
+def make_matrices() -> tuple[dict[int, Array], dict[int, Array], Array, Array]:
+    """DG matrices of h d_x within a cell and from its upwind cell (v > 0: 1, v < 0: -1); traces at its two ends."""
+    xi, w = np.polynomial.legendre.leggauss(DEGREE + 1)
     right, left, phi = basis(np.array([1.0]))[:, 0], basis(np.array([-1.0]))[:, 0], basis(xi)
     slope = np.polynomial.legendre.legval(
-        xi, np.polynomial.legendre.legder(np.diag(np.sqrt(2.0 * np.arange(p) + 1.0)))
-    )  # columns of diag are the basis, so slope is (p, xi)
+        xi, np.polynomial.legendre.legder(np.diag(np.sqrt(2.0 * np.arange(DEGREE + 1) + 1.0)))
+    )  # columns of diag are the basis, so slope is (DEGREE + 1, xi)
     stiff = (slope * w) @ phi.T
     same = {1: np.outer(right, right) - stiff, -1: -np.outer(left, left) - stiff}
     near = {1: -np.outer(left, right), -1: np.outer(right, left)}
+    return same, near, left, right
+
+
+def make_derivatives(h: Array, periodic: bool) -> tuple[sp.csr_matrix, sp.csr_matrix, Array, Array]:
+    """Upwind DG derivatives for v > 0 and v < 0, and the columns that multiply the in-flow value at each end."""
+    p, n = DEGREE + 1, h.size
+    same, near, left, right = make_matrices()
     result, column = [], []
     for side in (1, -1):
         shift = sp.eye_array(n, k=-side, format="lil")
@@ -107,7 +132,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
-    small = ("reference.cells=8", "velocity.nodes=8", "reference.steps=4")
+    small = ("reference.cells=9", "reference.graded=3", "velocity.nodes=8", "reference.steps=4")
     Options = Options
 
     @staticmethod
@@ -116,7 +141,26 @@ class Scheme(SchemeBase):
         smallest = max(LAYER * min(case.knudsen.all), 1e-9 * (case.domain.x[1] - case.domain.x[0]))
         sides = (case.boundary.left, case.boundary.right)
         width = tuple(smallest if side.kind == "inflow" else np.inf for side in sides)
-        return make_edges(*case.domain.x, options.cells, width)
+        if options.graded == 0:
+            scale = (case.domain.x[1] - case.domain.x[0]) / options.cells
+            if (layer := min(width)) < scale:
+                raise BadInput(
+                    f"reference.graded = 0: a uniform mesh of {options.cells} cells of width {scale:.3g} does not resolve "
+                    f"the boundary layer of width {layer / LAYER:.3g} (the smallest Knudsen number); leave graded at 9"
+                )
+        elif options.cells % options.graded:
+            raise BadInput(
+                f"reference.cells = {options.cells} must be a multiple of reference.graded = {options.graded}"
+            )
+        return make_edges(*case.domain.x, options.cells, options.graded, width)
+
+    def coarser(self, options: Any) -> Any | None:
+        """The panels stay, each with a third of its cells."""
+        if options.cells % COARSER or options.graded % COARSER or options.cells // COARSER < 4:
+            return None
+        smaller = {"cells": options.cells // COARSER, "graded": options.graded // COARSER}
+        steps = {"steps": max(2, options.steps // COARSER), "repeat": max(1, options.repeat // COARSER)}
+        return options.model_copy(update=smaller | steps)
 
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
         edges = self.edges(case, options)
@@ -135,7 +179,7 @@ class Scheme(SchemeBase):
         times = case.domain.output_times
         for i, end in enumerate(times):
             if i == 0:
-                levels = int(np.ceil(np.log2(1.0 / (START * options.steps))))
+                levels = int(np.ceil(np.log2(1.0 / START)))
                 unit = [(2.0**j, options.repeat) for j in range(max(levels, 0))]
                 unit.append((2.0 ** max(levels, 0), options.steps))
                 total = sum(size * count for size, count in unit)
@@ -167,6 +211,9 @@ class Scheme(SchemeBase):
     def march(
         self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
+        if rays := self._rays(case, eps):
+            yield from self._march_collided(case, eps, options, rays, resume)
+            return
         edges = self.edges(case, options)
         h, centre = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
         v, w = case.velocity.nodes_and_weights()
@@ -212,15 +259,10 @@ class Scheme(SchemeBase):
         A = sp.csc_array(A + sp.kron(sigma_a, np.diag(np.r_[1.0, np.full(m, eps**2)])))
         inertia = np.tile(np.r_[1.0, np.full(m, eps**2)], n * p)
 
-        rays = self._rays(case, eps)
-        scattering = equation.sigma_s(x=points) / eps**2
-
         def forcing(t: float) -> Array:
             b = np.zeros((n * p, m + 1))
             source = equation.source(x=points, t=t) * np.ones_like(points)
-            b[:, 0] = project(source + scattering * sum(ray.moments(t, points)[0] for ray in rays))
-            if rays:
-                return b.ravel()
+            b[:, 0] = project(source)
             for side, column, keep in ((left, in_left, ahead), (right, in_right, ~ahead)):
                 if side.kind == "inflow":
                     F = np.zeros(m)
@@ -228,10 +270,8 @@ class Scheme(SchemeBase):
                     b -= np.outer(column, np.r_[(w @ F) / eps, F - w @ F])
             return b.ravel()
 
-        steady = (
-            not rays
-            and "t" not in equation.source.names
-            and not any(s.f is not None and "t" in s.f.names for s in (left, right))
+        steady = "t" not in equation.source.names and not any(
+            s.f is not None and "t" in s.f.names for s in (left, right)
         )
         constant = forcing(0.0)
         f0 = project(case.initial.f(x=points[..., None], v=v, eps=eps) * np.ones((n, p + 2, m)))
@@ -278,13 +318,82 @@ class Scheme(SchemeBase):
                 fields = {"rho": values[:, 0], "J": values[:, 1:] @ (w * v)}
                 if options.distribution:
                     fields["f"] = values[:, :1] + eps * values[:, 1:]
-                for ray in rays:
-                    rho, J = ray.moments(t, centre)
-                    fields["rho"] = fields["rho"] + rho
-                    fields["J"] = fields["J"] + J
-                    if options.distribution:
-                        fields["f"] = fields["f"] + ray.f(t, centre[:, None], v)
                 scalars = {}
                 if closed and steady and not constant.any():
                     scalars["drift_mass"] = abs(float(h @ modes[:, 0, 0]) - mass0) / max(abs(mass0), 1e-300)
                 yield Snapshot(done / total, done, eps, t, fields, scalars, {"y": y.copy(), "t": t, "step": done})
+
+    def _march_collided(
+        self, case: "Case", eps: float, options: Any, rays: list[Uncollided], resume: Mapping[str, Any] | None
+    ) -> Iterator[Snapshot]:
+        """The collided part on a finer mesh and, unless f is asked for, with more ordinates; see _collided_sweep."""
+        coarse = self.edges(case, options)
+        widest = (case.domain.x[1] - case.domain.x[0]) / (REFINE * options.cells)
+        parts = [2 * int(np.ceil(0.5 * (wide / widest - 1.0 - 1e-9))) + 1 for wide in np.diff(coarse)]
+        edges = divide(coarse, parts)
+        middle_cell = np.cumsum(parts) - np.array(parts) // 2 - 1
+        h, centre = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+        velocity = case.velocity
+        if not options.distribution:
+            velocity = DoubleGauss(nodes=ORDINATES * velocity.nodes_and_weights()[0].size)
+        v, w = velocity.nodes_and_weights()
+        p, n, equation = DEGREE + 1, h.size, case.equation
+        xi, wq = np.polynomial.legendre.leggauss(p + 2)
+        phi, points = basis(xi), centre[:, None] + 0.5 * h[:, None] * xi
+        sigma_s = equation.sigma_s(x=points) / eps**2
+        sigma_a = equation.sigma_a(x=points)
+
+        def project(values: Array) -> Array:
+            return np.einsum(
+                "cq...,iq->c...i", values * np.ones_like(sigma_s[(...,) + (None,) * (values.ndim - 2)]), phi * 0.5 * wq
+            )
+
+        scatter = np.einsum("cq,iq,jq->cij", sigma_s * np.ones_like(points), phi * 0.5 * wq, phi)
+        total = scatter + np.einsum("cq,iq,jq->cij", sigma_a * np.ones_like(points), phi * 0.5 * wq, phi)
+        sweeper = Sweeper(v, w, h, eps, make_matrices()[0], scatter, total)
+        values = case.initial.f(x=points[..., None], v=v, eps=eps) * np.ones((n, p + 2, v.size))
+        f = np.ascontiguousarray(project(values).transpose(1, 0, 2))
+        t, done, skip, output, clock = 0.0, 0, 0, 0, 0.0
+        if resume is not None:
+            f, t, skip = np.array(resume["f"], dtype=float), float(resume["t"]), int(resume["step"])
+        plan = self._schedule(case, options)
+        total_steps, times = sum(count for _, count in plan), case.domain.output_times
+        middle = basis(np.array([0.0]))[:, 0]
+
+        def source(t: float) -> Array:
+            return project(equation.source(x=points, t=t) + sigma_s * sum(ray.moments(t, points)[0] for ray in rays))
+
+        for dt, count in plan:
+            for _ in range(count):
+                done += 1
+                clock += dt
+                hit = output < len(times) and abs(clock - times[output]) <= 1e-9 * times[output]
+                output += hit
+                if done <= skip:
+                    continue
+                if sweeper.tau != GAMMA * dt:
+                    sweeper.prepare(GAMMA * dt)
+                k: list[Array] = []
+                rho = np.tensordot(w, f, 1)
+                for a, c in zip(STAGES, NODES, strict=True):
+                    state = f + dt * sum((aj * kj for aj, kj in zip(a[:-1], k, strict=True)), np.zeros_like(f))
+                    stage = sweeper.solve(state, source(t + c * dt), rho)
+                    rho = np.tensordot(w, stage, 1)
+                    k.append((stage - state) / (GAMMA * dt))
+                f = stage  # stiffly accurate: the last stage is the new state
+                t = clock
+                if not np.isfinite(rho).all():
+                    raise NumericalError(f"rho is not finite at t = {t:g}, eps = {eps:g}")
+                if not hit:
+                    yield Snapshot(done / total_steps, done, eps, t)
+                    continue
+                x = centre[middle_cell]
+                collided = (f @ middle)[:, middle_cell].T
+                moments = [ray.moments(t, x) for ray in rays]
+                fields = {
+                    "rho": collided @ w + sum(rho for rho, _ in moments),
+                    "J": collided @ (w * v) / eps + sum(J for _, J in moments),
+                }
+                if options.distribution:
+                    fields["f"] = collided + sum(ray.f(t, x[:, None], v) for ray in rays)
+                yield Snapshot(done / total_steps, done, eps, t, fields, {}, {"f": f.copy(), "t": t, "step": done})

@@ -7,7 +7,8 @@ import pytest
 
 from solvers.limits.diffusion import Limit
 from solvers.problem.read import read_case
-from solvers.schemes import fourier_legendre
+from solvers.problem.status import BadInput
+from solvers.schemes import discrete_ordinates, fourier_legendre
 from solvers.schemes._first_collision import Uncollided
 from solvers.schemes.discrete_ordinates import Options, Scheme
 
@@ -26,7 +27,7 @@ MILD = ("knudsen.evaluate=[1.0, 0.1, 0.01]", "knudsen.unseen=[]")
 
 
 def periodic_error(eps, cells, steps):
-    case, _, last, _ = solve("transport_periodic", eps, cells=cells, steps=steps)
+    case, _, last, _ = solve("transport_periodic", eps, cells=cells, graded=1, steps=steps)
     exact = list(fourier_legendre.Scheme().march(case, eps, fourier_legendre.Options(cells=cells)))[-1]
     assert last.scalars["drift_mass"] < 1e-14
     return np.linalg.norm(last.fields["rho"] - exact.fields["rho"]) / np.linalg.norm(exact.fields["rho"])
@@ -40,7 +41,7 @@ def test_order_mass_and_independence_of_eps(eps):
 
 
 def test_steps_and_unknowns_do_not_depend_on_eps():
-    counts = [len(solve("transport_inflow", eps, cells=8, steps=4)[3]) for eps in (1e-2, 1e-5, 1e-8)]
+    counts = [len(solve("transport_inflow", eps, cells=9, graded=3, steps=4)[3]) for eps in (1e-2, 1e-5, 1e-8)]
     assert len(set(counts)) == 1
 
 
@@ -53,7 +54,7 @@ def test_inflow_reaches_the_heat_solution():
 @pytest.mark.parametrize(("F", "outer", "wall"), [("v", 0.710446, 1 / np.sqrt(3)), ("5*sin(v)", 3.188932, 2.630)])
 def test_boundary_layer_and_wall_value(F, outer, wall):
     eps = 1e-6
-    case, grid, last, _ = solve("transport_inflow", eps, f'boundary.left.f="{F}"', "knudsen.unseen=[]", cells=24)
+    case, grid, last, _ = solve("transport_inflow", eps, f'boundary.left.f="{F}"', "knudsen.unseen=[]", cells=27)
     x, rho = grid["x"], last.fields["rho"]
     limit = Limit().solve(case, grid, np.array([last.t]))["rho"][0]
     outside = x > 50 * eps
@@ -62,21 +63,23 @@ def test_boundary_layer_and_wall_value(F, outer, wall):
 
 
 def test_constant_state_is_kept():
-    _, _, last, _ = solve("transport_inflow", 1e-2, "initial.f='1'", "boundary.right.f='1'", *MILD, cells=8, steps=4)
+    _, _, last, _ = solve(
+        "transport_inflow", 1e-2, "initial.f='1'", "boundary.right.f='1'", *MILD, cells=9, graded=3, steps=4
+    )
     np.testing.assert_allclose(last.fields["rho"], 1.0, rtol=0, atol=1e-11)
 
 
 def test_mirror_symmetry():
     swap = ("boundary.left.f='0'", "boundary.right.f='1'")
-    a, b = (solve("transport_inflow", 0.1, *o, *MILD, cells=8, steps=4)[2] for o in ((), swap))
+    a, b = (solve("transport_inflow", 0.1, *o, *MILD, cells=9, graded=3, steps=4)[2] for o in ((), swap))
     np.testing.assert_allclose(a.fields["rho"], b.fields["rho"][::-1], rtol=0, atol=1e-11)
     np.testing.assert_allclose(a.fields["J"], -b.fields["J"][::-1], rtol=0, atol=1e-9)
 
 
 def test_specular_ends_equal_the_even_continuation():
     ends = [f"boundary.{side}={{kind='specular'}}" for side in ("left", "right")]
-    _, _, box, _ = solve("transport_periodic", 0.1, *ends, "domain.x=[0.0, 0.5]", cells=12, steps=8)
-    _, _, ring, _ = solve("transport_periodic", 0.1, cells=24, steps=8)
+    _, _, box, _ = solve("transport_periodic", 0.1, *ends, "domain.x=[0.0, 0.5]", cells=12, graded=1, steps=8)
+    _, _, ring, _ = solve("transport_periodic", 0.1, cells=24, graded=1, steps=8)
     np.testing.assert_allclose(box.fields["rho"], ring.fields["rho"][:12], rtol=0, atol=1e-9)
 
 
@@ -90,8 +93,41 @@ def test_uncollided_moments():
     np.testing.assert_allclose(J, (1 - slowest**2) / 2.0, atol=1e-12)
 
 
-def test_resumed_march_is_the_same():
-    case, _, last, snapshots = solve("transport_inflow", 1e-2, cells=8, steps=4)
+@pytest.mark.parametrize("eps", [0.3, 1e-2])
+def test_resumed_march_is_the_same(eps):
+    case, _, last, snapshots = solve("transport_inflow", eps, cells=9, graded=3, steps=4)
     state = next(s.state for s in snapshots if s.state is not None)
-    again = list(Scheme().march(case, 1e-2, Options(cells=8, steps=4), resume=state))[-1]
+    again = list(Scheme().march(case, eps, Options(cells=9, graded=3, steps=4), resume=state))[-1]
     np.testing.assert_array_equal(again.fields["rho"], last.fields["rho"])
+
+
+def test_coarser_centres_are_fine_centres():
+    case, scheme = read_case(CASES / "transport_inflow.toml"), Scheme()
+    fine = Options()
+    coarse = scheme.coarser(fine)
+    np.testing.assert_allclose(
+        scheme.coordinates(case, coarse)["x"], scheme.coordinates(case, fine)["x"][1::3], rtol=1e-12, atol=1e-15
+    )
+    assert scheme.coarser(scheme.coarser(coarse)) is None
+
+
+def test_uniform_mesh_that_misses_the_layer_is_refused():
+    case = read_case(CASES / "transport_inflow.toml")
+    with pytest.raises(BadInput, match=r"reference\.graded = 0.*boundary layer of width 1e-08"):
+        Scheme.edges(case, Options(graded=0))
+    with pytest.raises(BadInput, match=r"reference\.cells = 40 must be a multiple"):
+        Scheme.edges(case, Options(cells=40))
+
+
+def test_sweeps_equal_the_direct_solve(monkeypatch):
+    monkeypatch.setattr(discrete_ordinates, "REFINE", 1e-9)
+    monkeypatch.setattr(discrete_ordinates, "ORDINATES", 1)
+    data = ("equation.sigma_a='1 + x'", "equation.source='x'", "initial.f='1 + v**2'", *MILD)
+    options = {"cells": 9, "graded": 3, "steps": 4}
+    # with an in-flow that is zero but not a constant the rest is the whole solution, and SPLIT picks the solver
+    zero = ("boundary.left.f='0*v'", *data)
+    a = solve("transport_inflow", 0.3, *zero, **options)[2]
+    monkeypatch.setattr(discrete_ordinates, "SPLIT", 1.0)
+    b = solve("transport_inflow", 0.3, *zero, **options)[2]
+    for field in ("rho", "J"):
+        np.testing.assert_allclose(a.fields[field], b.fields[field], rtol=0, atol=1e-7)
