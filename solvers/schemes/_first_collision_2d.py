@@ -41,7 +41,7 @@ def applies(case: "Case") -> bool:
 def moments(x, y, box, inflow, eps, tau, source, initial, t, z, w, out):
     """<f_u>, <v1 f_u>/eps, <v2 f_u>/eps at the points (x, y) into out (3, points)."""
     flown = np.exp(-tau * t)
-    c = source / tau * (1.0 - flown) + initial * flown
+    c = -source / tau * np.expm1(-tau * t) + initial * flown
     reach = t / eps
     for k in prange(x.size):
         rho, j1, j2 = c, 0.0, 0.0
@@ -68,8 +68,8 @@ def moments(x, y, box, inflow, eps, tau, source, initial, t, z, w, out):
                     grown = np.exp(0.5 * (lower + upper) + length * z[m])
                     cosh = 0.5 * (grown + 1.0 / grown)
                     sinh = 0.5 * (grown - 1.0 / grown)
-                    left = np.exp(-tau * eps * delta * cosh)
-                    part = length * w[m] * (source / tau * (1.0 - left) + inflow[side] * left - c) / cosh
+                    gone = -np.expm1(-tau * eps * delta * cosh)
+                    part = length * w[m] * (source / tau * gone + inflow[side] * (1.0 - gone) - c) / cosh
                     total += part
                     normal += part / cosh
                     tangent += part * sinh / cosh
