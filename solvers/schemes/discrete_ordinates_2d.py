@@ -381,6 +381,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
+    rate = 2.4e6
     small = ("reference.cells=9", "velocity.nodes=8", "reference.steps=4")
     Options = Options
 
