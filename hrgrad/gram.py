@@ -1,10 +1,14 @@
 r"""The Gramian Q = J J^T and the combination w J, accurate at the price of bandwidth.
 
 A float32 product J @ J.T over P = 1e6 columns loses up to 4e-4 of a cosine, and hides every angle to pi below 0.03.
-Here J is cut into blocks of c columns (a view, no copy), one `bmm` gives the P/c small Gramians, and these are summed in
-float64:
+Here J is cut into blocks of c columns (a view, no copy) that stay in the cache, `bmm` gives the P/c small Gramians, and these
+are summed in float64:
 
     Q_ij = sum_b [ sum_{k in block b} J_ik J_jk ]_float32,   error of a cosine about 1e-8.
+
+Q is symmetric: its rows are taken in groups, each multiplied with itself and the rows after it only. For m <= 12 groups of 4
+are the fastest (8 rows of 1e6 columns: 3.3 ms, 4.8 ms in one group, 7 to 9 ms for J @ J.T, one core), above that groups of 16
+and 32, where the product runs at the full rate of the matrix units.
 
 `accurate=True` converts the blocks to float64 before the product: full double precision for float32 gradients.
 The combination has the same cancellation when gradients nearly oppose each other; `combine(accurate=True)` works in
@@ -17,6 +21,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 1024
+NARROW = 512
 CHUNK = 1 << 15
 
 
@@ -27,17 +32,26 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
     if J.dtype == torch.float64 or size <= BLOCK:
         J = J.to(torch.float64)
         return J @ J.T
-    if accurate:
+    if accurate or J.dtype != torch.float32:  # half precision: its products overflow
         Q = torch.zeros(m, m, dtype=torch.float64, device=J.device)
         for start in range(0, size, CHUNK):
             part = J[:, start : start + CHUNK].to(torch.float64)
             Q.addmm_(part, part.T)
         return Q
-    blocks = size // BLOCK
-    body = J[:, : blocks * BLOCK].reshape(len(J), blocks, BLOCK).transpose(0, 1)
-    Q = torch.bmm(body, body.transpose(1, 2)).sum(0, dtype=torch.float64)
-    if blocks * BLOCK < size:
-        tail = J[:, blocks * BLOCK :].to(torch.float64)
+    block = NARROW if m <= 8 else BLOCK
+    whole = size // block * block
+    body = J[:, :whole].reshape(m, -1, block).transpose(0, 1)
+    group = 4 if m <= 12 else 16 if m <= 32 else 32
+    if m <= group or J.is_cuda:
+        Q = torch.bmm(body, body.transpose(1, 2)).sum(0, dtype=torch.float64)
+    else:
+        Q = torch.empty(m, m, dtype=torch.float64, device=J.device)
+        for row in range(0, m, group):
+            band = torch.bmm(body[:, row : row + group], body[:, row:].transpose(1, 2)).sum(0, dtype=torch.float64)
+            Q[row : row + group, row:] = band
+            Q[row:, row : row + group] = band.T
+    if whole < size:
+        tail = J[:, whole:].to(torch.float64)
         Q.addmm_(tail, tail.T)
     return Q
 
@@ -46,7 +60,7 @@ def gramian_row(J: Tensor, row: int) -> Tensor:
     """Row `row` of the Gramian, (m,) in float64: one matrix-vector product, in the blocks of `gramian`."""
     J = J.detach()
     size = J.shape[1]
-    if J.dtype == torch.float64 or size <= BLOCK:
+    if J.dtype != torch.float32 or size <= BLOCK:
         return J.to(torch.float64) @ J[row].to(torch.float64)
     blocks = size // BLOCK
     body = J[:, : blocks * BLOCK].view(len(J), blocks, BLOCK).transpose(0, 1)
