@@ -5,8 +5,9 @@ r"""CAGrad: the best worst decrease among all updates near the mean gradient.
     dual:  w = argmin_{w in simplex}  g_w . g_0 + c |g_0| |g_w|,        u = g_0 + c |g_0| / |g_w| g_w
 
 On a support F the stationary point has a closed form: with p = Q_FF^-1 1, q = Q_FF^-1 b, b = Q 1/m, kappa = c |g_0| it is
-w_F ~ nu p - q where nu is the larger root of  nu^2 1'p - 2 nu 1'q + b'q = kappa^2.  Indices that leave or enter the support are
-exchanged until the optimality conditions hold; where that does not end, a primal-dual interior-point method takes over.
+w_F ~ nu p - q where nu is the larger root of  nu^2 1'p - 2 nu 1'q + b'q = kappa^2.  The support grows from the best single
+gradient, one index at a time, each step no further than w >= 0 allows, so that the objective only falls; where a dependent
+support breaks that off, a primal-dual interior-point method takes over.
 Everything is relative to the size of Q: the update scales with the gradients (the peers stop doing so below 1e-4).
 
 `rescale`: 1 divides u by 1 + c^2 (the original's default), 2 by 1 + c, 0 leaves it.
@@ -34,37 +35,56 @@ class CAGradOptions(Options):
 
 def simplex_minimiser(Q: Array, b: Array, kappa: float) -> Array:
     """argmin b'w + kappa sqrt(w'Qw) over the simplex; Q and b of order one."""
-    w = _exchange(Q, b, kappa)
+    w = _active_set(Q, b, kappa)
     return _interior(Q, b, kappa) if w is None else w
 
 
-def _exchange(Q: Array, b: Array, kappa: float) -> Array | None:
+def _active_set(Q: Array, b: Array, kappa: float) -> Array | None:
+    """From the best single gradient: the steepest index enters, negative ones leave; None where that breaks down."""
     m = len(b)
-    free = np.ones(m, dtype=bool)
+    w, free = np.zeros(m), np.zeros(m, dtype=bool)
+    first = int(np.argmin(b + kappa * np.sqrt(Q.diagonal())))
+    w[first], free[first] = 1.0, True
     right = np.stack([np.ones(m), b], axis=1)
-    for _ in range(2 * m + 2):
-        index = np.flatnonzero(free)
-        if len(index) < 2:
+    for _ in range(3 * m + 3):
+        Qw = Q @ w
+        square = float(w @ Qw)
+        if not square > 0.0:
             return None
-        try:
-            p, q = np.linalg.solve(Q[np.ix_(index, index)], right[index]).T
-        except np.linalg.LinAlgError:
-            return None
-        one, two, three = float(p.sum()), float(q.sum()), float(b[index] @ q)
-        inside = two * two - one * (three - kappa * kappa)
-        if not (one > 0.0 and inside > 0.0):
-            return None
-        nu = (two + inside**0.5) / one
-        w = np.zeros(m)
-        w[index] = (nu * p - q) / (nu * one - two)
-        r = float(w @ Q @ w)
-        if not r > 0.0:
-            return None
-        slope = b + kappa * (Q @ w) / r**0.5 - nu
-        bad = np.where(free, w < 0.0, slope < -1e-10)
-        if not bad.any():
-            return w if np.abs(slope[index]).max() < 1e-8 else None
-        free ^= bad
+        slope = b + kappa * Qw / square**0.5 - float(b @ w) - kappa * square**0.5
+        enter = int(np.argmin(np.where(free, np.inf, slope)))
+        if free.all() or slope[enter] >= -1e-10:
+            return w if np.abs(slope[free]).max() < 1e-8 else None
+        free[enter] = True
+        while True:
+            index = np.flatnonzero(free)
+            try:
+                p, q = np.linalg.solve(Q[index[:, None], index], right[index]).T
+            except np.linalg.LinAlgError:
+                return None
+            one, two = float(p.sum()), float(q.sum())
+            inside = two * two - one * (float(b[index] @ q) - kappa * kappa)
+            if not one > 0.0:
+                return None
+            if inside > 0.0:  # the stationary point of this support
+                root = inside**0.5
+                target = ((two + root) / one * p - q) / root
+                if (target > 0.0).all():
+                    w[index] = target
+                    break
+                move = target - w[index]
+            else:  # there is none: the linear part wins on the way to the boundary
+                move = two / one * p - q
+            falling = np.flatnonzero(move < 0.0)
+            if not len(falling):
+                return None
+            step = w[index[falling]] / -move[falling]
+            shortest = float(step.min())
+            w[index] = np.maximum(w[index] + shortest * move, 0.0)
+            out = index[falling[step <= shortest]]
+            w[out], free[out] = 0.0, False
+            if not free.any():
+                return None
     return None
 
 
