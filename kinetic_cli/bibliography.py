@@ -72,6 +72,27 @@ ENTRIES = {
         2023,
         "arXiv:2302.09233",
     ),
+    "holway1966new": (
+        "article",
+        "Holway, Lowell H.",
+        "New statistical models for kinetic theory: methods of construction",
+        1966,
+        "10.1063/1.1761920",
+    ),
+    "andries2000gaussian": (
+        "article",
+        "Andries, Pierre and Le Tallec, Patrick and Perlat, Jean-Philippe and Perthame, Benoit",
+        "The Gaussian-BGK model of Boltzmann equation with small Prandtl number",
+        2000,
+        "10.1016/S0997-7546(00)01103-1",
+    ),
+    "filbet2011asymptotic": (
+        "article",
+        "Filbet, Francis and Jin, Shi",
+        "An asymptotic preserving scheme for the ES-BGK model of the Boltzmann equation",
+        2011,
+        "10.1007/s10915-010-9394-x",
+    ),
 }
 
 
