@@ -215,5 +215,5 @@ class Scheme(AbstractScheme):
                     yield Snapshot(t / case.domain.t_end, step, eps, t)
             t, share = end, 2 * eps / (2 * eps + dt)
             half_step(f, bar, share, 1.0 - share, v, w, measures, rows, bits, failures)
-            now = np.ascontiguousarray(bar[inner].transpose(1, 0, 2))
+            now = bar[inner].transpose(1, 0, 2).copy()  # with one component it would be a view of bar
             yield filled(case, options, now, t, step, eps, v, w, start)
