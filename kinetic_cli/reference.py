@@ -224,7 +224,7 @@ class ReferenceRun:
             if field != "f"
         }
         self.result.put_uncertainty(eps, snapshot.t, {field: e.error for field, e in found.items()})
-        if snapshot.t == self.case.domain.output_times[-1]:
+        if np.isclose(snapshot.t, self.case.domain.output_times[-1], rtol=1e-9, atol=0.0):
             self._put_convergence(eps, found, [run.options.cells for run in estimator.grids])
         rho = found["rho"]
         if not rho.error <= self.worst.error:

@@ -6,12 +6,14 @@ grid with 2/3 and 4/9 of the n velocity nodes.  Of three resolutions with ratio 
 $$ d_1 = \|\phi_{\rm medium}-\phi_{\rm coarse}\|, \quad d_2 = \|\phi_{\rm fine}-\phi_{\rm medium}\|, \quad
    p = \log_r\frac{d_1}{d_2}, $$
 
-the error of the fine one is about $d_2/(r^p-1)$, p clipped to [1/2, claimed order] for the grid (r = 3); for the velocities
-(r = 3/2) p has no upper end, since the sets converge exponentially on smooth f, faster than any power.  A safety factor
-1.25 is applied where p was observed; with two resolutions only, 3 and p = 1 for the grid, and the whole d_2 for velocities.
+the error of the fine one is about $F\,d_2/(r^p-1)$.  For the grid (r = 3): F = 1.25 where the observed p is within 10 % of the
+claimed order; otherwise F = 3 and p is clipped to [1/2, claimed order]; with two resolutions only, F = 3 and p = 1.  For the
+velocities (r = 3/2): F = 1.25 and no upper end for p, since the sets converge exponentially on smooth f, faster than any
+power; with two sets only, the whole d_2.
 Both parts are added; relative to $\|\phi_N\|$ at each time (dimensionless).
 
-Reference: Roache (1994), J. Fluids Eng. 116, 405 (grid convergence index), DOI 10.1115/1.2910291.
+References: Roache (1994), J. Fluids Eng. 116, 405 (grid convergence index), DOI 10.1115/1.2910291; Oberkampf, Roy (2010),
+Verification and Validation in Scientific Computing, section 8.6 (the choice of F), DOI 10.1017/CBO9780511760396.
 """
 
 import itertools
@@ -59,7 +61,7 @@ class Run:
     options: Any
     work: float
     axes: Mapping[str, Array]
-    solution: dict[float, Mapping[str, Array]] = field(default_factory=dict)
+    solution: dict[str, Mapping[str, Array]] = field(default_factory=dict)
 
 
 class Estimator:
@@ -101,7 +103,7 @@ class Estimator:
             try:
                 for snapshot in self.scheme.march(run.case, self.eps, run.options):
                     if snapshot.fields:
-                        run.solution[snapshot.t] = snapshot.fields
+                        run.solution[_key(snapshot.t)] = snapshot.fields
                     share = self.share * (done + run.work * snapshot.progress) / total
                     yield Snapshot(share, snapshot.step, self.eps, snapshot.t)
             except (NumericalError, BadInput):  # a set of nodes may be refused as too coarse
@@ -110,19 +112,27 @@ class Estimator:
 
     def estimate(self, t: float, name: str, value: Array) -> Estimate:
         """The error of field `name`, values over (x[, y]) of the fine run at output time `t`."""
-        grids = [run for run in self.grids if t in run.solution]
+        key = _key(t)
+        grids = [run for run in self.grids if key in run.solution]
         if not grids:
             return Estimate()
-        solutions = [(run.axes, run.solution[t][name]) for run in grids]
+        solutions = [(run.axes, run.solution[key][name]) for run in grids]
         distances = _distances([*solutions, (self.axes, value)])
         order = _order(distances, COARSER)
-        grid = _richardson(distances, COARSER, min(order, self.claimed), SAFE_ASSUMED / (COARSER - 1.0))
+        close = abs(order - self.claimed) <= 0.1 * self.claimed
+        safe = SAFE_OBSERVED if close else SAFE_ASSUMED
+        grid = _richardson(distances, COARSER, min(order, self.claimed), safe, SAFE_ASSUMED / (COARSER - 1.0))
         velocity = 0.0
         if self.velocities:
-            fewer = [(run.axes, run.solution[t][name]) for run in self.velocities if t in run.solution]
+            fewer = [(run.axes, run.solution[key][name]) for run in self.velocities if key in run.solution]
             apart = _distances([*fewer, solutions[-1]])
-            velocity = _richardson(apart, FEWER, _order(apart, FEWER), 1.0)
+            velocity = _richardson(apart, FEWER, _order(apart, FEWER), SAFE_OBSERVED, 1.0)
         return Estimate(grid + velocity, grid, velocity, order, distances)
+
+
+def _key(t: float) -> str:
+    """An output time up to the round-off of the steps that led there."""
+    return f"{t:.9g}"
 
 
 def _distances(solutions: list[tuple[Mapping[str, Array], Array]]) -> tuple[float, ...]:
@@ -141,11 +151,11 @@ def _order(distances: tuple[float, ...], ratio: float) -> float:
     return float(np.log(max(distances[0], ROUND_OFF) / max(distances[1], ROUND_OFF)) / np.log(ratio))
 
 
-def _richardson(distances: tuple[float, ...], ratio: float, order: float, two: float) -> float:
+def _richardson(distances: tuple[float, ...], ratio: float, order: float, safe: float, two: float) -> float:
     """Estimated error of the finest solution; `two` is the factor of d_2 if there are two resolutions; NaN for none."""
     if not distances or not np.isfinite(distances).all():
         return float("nan")
     last = max(distances[-1], ROUND_OFF)
     if not np.isfinite(order):
         return two * last
-    return float(max(SAFE_OBSERVED * last / (ratio ** max(order, LEAST_ORDER) - 1.0), ROUND_OFF))
+    return float(max(safe * last / (ratio ** max(order, LEAST_ORDER) - 1.0), ROUND_OFF))

@@ -22,7 +22,7 @@ def run(case):
     return estimator, [s for s in scheme.march(case, eps, options) if s.fields]
 
 
-@pytest.mark.parametrize("eps", [1.0])
+@pytest.mark.parametrize("eps", [1.0, 1e-2, 1e-4])
 def test_bar_of_discrete_ordinates_holds_the_distance_to_the_exact_solution(eps):
     settings = [f"knudsen.evaluate=[{eps}]", "knudsen.unseen=[]", "domain.output_times=[0.02, 0.1]"]
     coarse = ["reference.scheme=discrete_ordinates", "reference.cells=81", "velocity.nodes=12", "reference.steps=9"]
