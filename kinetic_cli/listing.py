@@ -37,13 +37,18 @@ def list_(
         return
     for name, rows in found.items():
         if markdown:
-            lines = [f"| `{key}` | {text} |" for key, text in rows.items()]
+            lines = [f"| `{key}` | {cell(text)} |" for key, text in rows.items()]
             screen.answer("\n".join([f"\n**{name.capitalize()}**\n", "| name | what |", "|---|---|", *lines]))
             if name == "methods":
                 print_claims(False, True)
         else:
             screen.table(name, ["name", "what"], list(rows.items()), right=False)
             screen.answer("")
+
+
+def cell(text: str) -> str:
+    """Text inside a Markdown table."""
+    return text.replace("|", r"\|")
 
 
 def entries(kind: str) -> dict[str, str]:

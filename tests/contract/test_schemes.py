@@ -75,7 +75,9 @@ def test_coarse_cells_have_centres_of_fine_ones(setup):
     options = options.model_copy(update={"cells": 90})
     coarse = scheme.coarser(options)
     assert coarse.cells == 30
-    assert scheme.finer(coarse).cells == 90
+    finer = scheme.finer(options)
+    assert finer.cells == 270
+    assert scheme.coarser(finer) == options
     fine_axes, axes = scheme.coordinates(case, options), scheme.coordinates(case, coarse)
     for name in ("x", "y"):
         if name in axes and len(fine_axes[name]) == COARSER * len(axes[name]):
