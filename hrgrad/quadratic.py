@@ -37,8 +37,14 @@ def equal_projections(C: Array) -> tuple[Array, float]:
 
 
 def vanishes(C: Array, b: Array) -> bool:
-    """Whether sum_i b_i a_i cancels down to the rounding of its Gramian: the point is Pareto stationary."""
-    return bool(b @ C @ b <= (RESOLVED * np.abs(b).sum()) ** 2)
+    """Whether sum_i b_i a_i, meant to oppose no a_i, is lost in the rounding of its Gramian: the point is Pareto stationary.
+
+    It cancels down to the rounding, or it opposes some a_i after all: then the rounding hides on which side of zero the
+    hull lies.
+    """
+    image = C @ b
+    square = float(b @ image)
+    return square <= (RESOLVED * float(np.abs(b).sum())) ** 2 or float(image.min()) < -RESOLVED * square**0.5
 
 
 def nonnegative(Q: Array, b: Array) -> Array:

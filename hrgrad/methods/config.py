@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..method import AbstractMethod, Array, Direction, State, weighted
 from ..problem import Problem
-from ..quadratic import RESOLVED, equal_projections, min_norm, vanishes
+from ..quadratic import equal_projections, min_norm, vanishes
 
 EQUAL = 1e-6
 
@@ -43,9 +43,6 @@ def config_weights(C: Array, norms: Array) -> tuple[Array, float, str]:
         return np.zeros(len(norms)), 0.0, "stationary"
     length = square**0.5
     y, image = y / length, image / length
-    if status == "min-norm" and image.min() < -RESOLVED:
-        # the rounding of the Gramian hides on which side of zero the hull lies
-        return np.zeros(len(norms)), 0.0, "stationary"
     n = norms if all_live else norms[live]
     w = float(n @ image) * y / n
     if not all_live:
