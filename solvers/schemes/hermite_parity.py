@@ -173,7 +173,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
-    rate = 1.0e6
+    rate = 2.0e6
     small = ("reference.cells=27", "reference.steps=6", "velocity.nodes=16")
     Options = Options
 

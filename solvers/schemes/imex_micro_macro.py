@@ -227,7 +227,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
-    rate = 2.0e8
+    rate = 7.0e7
     small = ("reference.cells=27", "reference.velocities=36")
     Options = Options
 
