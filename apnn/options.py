@@ -1,7 +1,7 @@
 """The `[train]` table of a case.  No torch here: a case is checked without it."""
 
 from functools import cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -34,7 +34,9 @@ class TrainOptions(Table):
     refresh                a share of the points is drawn anew every so many steps
     width, depth           of the hidden layers
     velocities             velocity nodes of the network's head
-    time_limit             seconds after which a run ends with a valid result
+    time_limit             seconds of training after which a run ends with a valid result
+    clock                  what `time_limit` counts: "wall", or "cpu" seconds of the process (fair on a busy machine)
+    diagnose               steps between two looks at the conflict of tasks and residuals (`apnn/diagnostics.py`); 0 never
     checkpoint_seconds     seconds between checkpoints; 0 writes one at every logged step
     """
 
@@ -57,6 +59,8 @@ class TrainOptions(Table):
     velocities: Annotated[int, Field(ge=4)] = 32
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None
+    clock: Literal["wall", "cpu"] = "wall"
+    diagnose: Annotated[int, Field(ge=0)] = 100
     checkpoint_seconds: Annotated[float, Field(ge=0.0)] = 20.0
 
     @model_validator(mode="after")

@@ -25,10 +25,12 @@ from hrgrad.optimizer import Residuals, demand, load_optimizer
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 
+from .diagnostics import conflict
 from .options import TrainOptions, formulations, networks
 from .sampling import collocation
 
 LOG_EVERY = 10
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PREDICT_CHUNK = 20_000
 
 
@@ -106,10 +108,11 @@ def train(
 ) -> Iterator[Snapshot]:
     """Snapshots of a training; the last one has progress 1 unless the time limit ended it.
 
-    resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU.
+    resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU, and its seconds count.
     Raises NumericalError naming the loss that is no longer finite; BadInput for options that do not go together.
     """
-    begin = time.perf_counter()
+    clock = CLOCKS[options.clock]
+    begin, earlier = clock(), 0.0
     model = Model(case, options, device)
     generator = torch.Generator().manual_seed(options.seed)
     theta = model.network.initial(generator).to(device)
@@ -122,7 +125,7 @@ def train(
     step, current, inner = 0, 0, None
     if resume is not None:
         theta = _tensor(resume["theta"], device)
-        step, current = int(resume["step"]), int(resume["phase"])
+        step, current, earlier = int(resume["step"]), int(resume["phase"]), float(resume.get("seconds", 0.0))
         inner = _restore(resume["inner"], device) if "inner" in resume else None
     for number, phase in enumerate(phases):
         if number < current:
@@ -131,17 +134,26 @@ def train(
         inner = None
         first = step - sum(p.steps for p in phases[:number])
         for k in range(first, phase.steps):
-            theta, state, scalars = phase.step(theta, state, k, step // options.refresh)
+            before, refresh = theta, step // options.refresh
+            theta, state, scalars, arrays = phase.step(theta, state, k, refresh)
             step += 1
             stopped = scalars.pop("stop", 0.0) > 0
-            over = options.time_limit is not None and time.perf_counter() - begin > options.time_limit
+            seconds = earlier + clock() - begin
+            over = options.time_limit is not None and seconds > options.time_limit
             if step % LOG_EVERY == 0 or step == total or over or stopped:
                 _check(scalars, step)
+                pause = clock()
+                if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
+                    arrays |= conflict(model, before, theta, options.tasks, refresh)
                 finished = step == total or stopped
-                saved = {"theta": theta, "step": step, "phase": number, "inner": state}
-                yield Snapshot(1.0 if finished else step / total, step, scalars=scalars, state=_plain(saved))
+                saved = {"theta": theta, "step": step, "phase": number, "inner": state, "seconds": seconds}
+                logged = {"seconds": seconds, **scalars}
+                yield Snapshot(
+                    1.0 if finished else step / total, step, scalars=logged, arrays=arrays, state=_plain(saved)
+                )
                 if over or stopped:
                     return
+                begin += clock() - pause  # neither the diagnostics nor whoever takes the snapshot are training
 
 
 def _check(scalars: Mapping[str, float], step: int) -> None:
@@ -152,8 +164,12 @@ def _check(scalars: Mapping[str, float], step: int) -> None:
         )
 
 
+#: theta, state, and what a history keeps: scalars and small arrays by name
+Step = tuple[Tensor, Any, dict[str, float], dict[str, np.ndarray]]
+
+
 class Phase:
-    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars)."""
+    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars, arrays)."""
 
     steps: int
 
@@ -163,7 +179,7 @@ class Phase:
     def start(self, theta: Tensor) -> dict[str, Any]:
         raise NotImplementedError
 
-    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> tuple[Tensor, Any, dict[str, float]]:
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> Step:
         raise NotImplementedError
 
 
@@ -200,7 +216,7 @@ class FirstOrder(Phase):
             "optimizer": self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options),
         }
 
-    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> tuple[Tensor, Any, dict[str, float]]:
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> Step:
         m = self.options.tasks
         generator = torch.Generator().manual_seed(self.options.seed * 7_919 + k)
         scalars: dict[str, float] = {}
@@ -236,7 +252,8 @@ class FirstOrder(Phase):
             with torch.no_grad():
                 after = torch.stack(list(self.model.losses(theta, refresh).values())).sum(dim=0)
             memory = self.method.observe(before, after, memory, self.method_options)
-        return theta, {"method": memory, "optimizer": inner}, {**_scalars(named), **scalars}
+        numbers, arrays = _diagnostics(found)
+        return theta, {"method": memory, "optimizer": inner}, {**_scalars(named), **scalars, **numbers}, arrays
 
 
 class SecondOrder(Phase):
@@ -256,7 +273,7 @@ class SecondOrder(Phase):
         inner = self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options)
         return {"optimizer": inner, "refresh": -1, "stalls": 0}
 
-    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> tuple[Tensor, Any, dict[str, float]]:
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> Step:
         named: dict[str, Tensor] = {}
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
@@ -275,7 +292,7 @@ class SecondOrder(Phase):
         stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
         state = {"optimizer": inner, "refresh": refresh, "stalls": stalls}
         scalars = _scalars(named) if named else {"loss": float(info["loss"])}
-        return theta, state, {**scalars, "stop": float(stalls > 2)}
+        return theta, state, {**scalars, "stop": float(stalls > 2)}, {}
 
 
 def _scalars(named: Mapping[str, Tensor]) -> dict[str, float]:
@@ -284,6 +301,18 @@ def _scalars(named: Mapping[str, Tensor]) -> dict[str, float]:
     result = {"loss": float(tasks.mean())}
     result |= {f"loss/{name}": float(loss.detach().mean()) for name, loss in named.items()}
     return result | {f"loss/task{k}": value for k, value in enumerate(tasks.tolist())}
+
+
+def _diagnostics(found: hrgrad.Direction) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """What a method tells about its step: numbers as method/<name>, arrays as method_<name>, weights as they are."""
+    numbers: dict[str, float] = {}
+    arrays = {} if found.weights is None else {"weights": found.weights.numpy()}
+    for name, value in found.diagnostics.items():
+        if np.ndim(value):
+            arrays[f"method_{name}"] = np.asarray(value, dtype=float)
+        else:
+            numbers[f"method/{name}"] = float(value)
+    return numbers, arrays
 
 
 def _plain(tree: Any) -> Any:

@@ -1,7 +1,9 @@
 """What a result must carry to be reproduced: versions, git revision, machine, start, command."""
 
 import platform
+import resource
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,3 +46,9 @@ def provenance() -> dict[str, str]:
         "start": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command_line(),
     }
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

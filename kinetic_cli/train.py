@@ -19,13 +19,13 @@ from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
 from . import screen
 from .cases import CaseFile, Results, Settings, Variant, load_case, train_options
 from .comparison import error_rows
-from .provenance import provenance
+from .provenance import peak_memory_mib, provenance
 from .sheets import errors_sheet
 
-#: seconds between looks at the error for the live view
-PREDICT_SECONDS = 10.0
+#: looks at the error against the reference: the first after so many seconds of training, the next at so many times that
+FIRST_LOOK, NEXT_LOOK = 1.0, 1.25
 #: options that may change between a checkpoint and its continuation
-BUDGET = ("time_limit", "checkpoint_seconds")
+BUDGET = ("time_limit", "checkpoint_seconds", "diagnose")
 
 
 class Interrupt:
@@ -63,7 +63,9 @@ def train(
     formulation: Annotated[str | None, typer.Option(help="AP formulation of the equation.")] = None,
     network: Annotated[str | None, typer.Option(help="Network architecture.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the first-order phase.")] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Stop after so many seconds with a valid result.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Stop after so many seconds of training with a valid result.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; fixes a run on one device.")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, exactly.")] = False,
@@ -134,8 +136,9 @@ class Training:
 
     def __init__(self, case: Case, options: Any, result: Result, path: Path, out: Path) -> None:
         self.case, self.options, self.result, self.path = case, options, result, path
-        self.start = time.perf_counter() - float(result.attributes.get("wall_seconds", 0.0))
-        self.begin = self.saved = self.predicted = time.perf_counter()
+        self.earlier = float(result.attributes.get("wall_seconds", 0.0))
+        self.begin = self.saved = time.perf_counter()
+        self.look = max([FIRST_LOOK, *(NEXT_LOOK * s for s in result.history.get("seconds", [])[-1:])])
         self.state: Mapping[str, Any] | None = None
         self.error: float | None = None
         self.reference = self._reference(out / case.name / "reference.h5")
@@ -185,22 +188,18 @@ class Training:
         return numbers | {key: screen.number(value) for key, value in snapshot.scalars.items()}
 
     def take(self, snapshot: Snapshot) -> None:
-        """Log one snapshot; write a checkpoint and look at the error now and then."""
-        if snapshot.scalars:
-            history = self.result.history
-            row = {"iteration": float(snapshot.step), "seconds": time.perf_counter() - self.start, **snapshot.scalars}
-            rows = len(history.get("iteration", []))
-            for key in {*row, *history}:
-                history.setdefault(key, [float("nan")] * rows).append(row.get(key, float("nan")))
+        """Log one snapshot, with the error against the reference now and then; write a checkpoint now and then."""
         if snapshot.state is not None:
             self.state = snapshot.state
-            now = time.perf_counter()
-            if now - self.saved >= self.options.checkpoint_seconds:
-                self.save()
-                self.saved = now
-            if self.reference is not None and screen.notes.is_terminal and now - self.predicted > PREDICT_SECONDS:
-                self.error = self._live_error()
-                self.predicted = time.perf_counter()
+        row = {"iteration": float(snapshot.step), **snapshot.scalars, **snapshot.arrays}
+        seconds = snapshot.scalars.get("seconds", 0.0)
+        if self.reference is not None and (seconds > self.look or snapshot.progress == 1.0):
+            self.error = row["error_rho"] = self._live_error()
+            self.look = NEXT_LOOK * seconds
+        self.result.log(row)
+        if snapshot.state is not None and time.perf_counter() - self.saved >= self.options.checkpoint_seconds:
+            self.save()
+            self.saved = time.perf_counter()
 
     def _live_error(self) -> float:
         """Largest relative L2 error of rho over the reference's Knudsen numbers, at the output times."""
@@ -227,7 +226,11 @@ class Training:
             write_tree(file.create_group("state"), self.state or {})
 
         atomic_hdf5(checkpoint_path(self.path), fill)
-        self.result.attributes["wall_seconds"] = time.perf_counter() - self.start
+        self._write()
+
+    def _write(self) -> None:
+        self.result.attributes["wall_seconds"] = self.earlier + time.perf_counter() - self.begin
+        self.result.attributes["peak_memory_mib"] = peak_memory_mib()
         self.result.write(self.path)
 
     def close(self, status: Status, message: str) -> None:
@@ -246,8 +249,7 @@ class Training:
         result.network = {"theta": np.asarray(self.state["theta"]), "steps": steps}
         if status is Status.DIVERGED:
             # the optimizer's arrays have moved on since the last good step: keep the last whole checkpoint
-            result.attributes["wall_seconds"] = time.perf_counter() - self.start
-            result.write(self.path)
+            self._write()
         else:
             self.save()
         if self.reference is not None:

@@ -1,7 +1,8 @@
 """A result is an answer: HDF5 that `xarray.open_dataset(path)` reads as it is.
 
     /                coordinates eps, t, x (y), v as dimension scales; fields such as rho(eps, t, x)
-    /history         one row per logged iteration: losses, weights, cosines, seconds, over the dimension `iteration`
+    /history         one row per logged iteration: losses, weights, cosines, seconds, over the dimension `iteration`, and
+                     small arrays (iteration, task[, task_other]) or (iteration, residual[, residual_other])
     /limit           fields of the limit equation (t, x), written by `kinetic reference`
     /uncertainty     <field>(eps, t): the reference's estimate of its own relative L2 error
     /convergence     <field>(eps, cells): distance to the next coarser grid at the last time; <field>_order(eps)
@@ -34,6 +35,7 @@ from .status import BadInput, KineticError, Status
 FORMAT = "kinetic-result"
 FORMAT_VERSION = 1
 AXES = ("eps", "t", "x", "y", "v", "v1", "v2")
+HISTORY_AXES = ("task", "task_other", "residual", "residual_other")
 LONG_NAMES = {
     "eps": "Knudsen number",
     "t": "time",
@@ -55,7 +57,7 @@ class Result:
     limit        name -> array over (t, x[, y])
     uncertainty  name -> array over (eps, t), relative L2 discretisation error of a reference
     convergence  "cells" -> (level,); field -> (eps, level) distances to the next coarser grid; <field>_order -> (eps,)
-    history      column -> array over iterations
+    history      column -> list over iterations of numbers, or of small arrays of one shape; NaN where a row has none
     network      nested plain data (numbers, strings, arrays) of a trained network
     attributes   numbers and strings of the run
     """
@@ -68,7 +70,7 @@ class Result:
     limit: dict[str, Array] = field(default_factory=dict)
     uncertainty: dict[str, Array] = field(default_factory=dict)
     convergence: dict[str, Array] = field(default_factory=dict)
-    history: dict[str, list[float]] = field(default_factory=dict)
+    history: dict[str, list[Any]] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     status: Status = Status.RUNNING
@@ -102,6 +104,14 @@ class Result:
                 shape = tuple(len(self.coordinates[axis]) for axis in self.dimensions(name))
                 self.fields[name] = np.full(shape, np.nan)
             self.fields[name][i, j] = value
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append one row to the history; columns of numbers and of small arrays (m,), (m, m); missing entries are NaN."""
+        rows = len(self.history.get("iteration", []))
+        for key in dict.fromkeys([*self.history, *row]):
+            shape = np.shape(row[key] if key in row else self.history[key][0])
+            nothing = np.full(shape, np.nan) if shape else float("nan")
+            self.history.setdefault(key, [nothing] * rows).append(row.get(key, nothing))
 
     def put_uncertainty(self, eps: float, t: float, errors: Mapping[str, float]) -> None:
         """Store the estimated relative L2 errors of the fields of one Knudsen number and time."""
@@ -152,11 +162,16 @@ class Result:
             return
         group = file.create_group("history")
         _dataset(group, "iteration", np.asarray(self.history["iteration"]), "iteration").make_scale("iteration")
-        for column, values in self.history.items():
+        for column, rows in self.history.items():
             if column != "iteration":
-                name = column.replace("/", ".")
-                data = _dataset(group, name, np.asarray(values, dtype=float), column)
+                values = np.asarray(rows, dtype=float)
+                data = _dataset(group, column.replace("/", "."), values, column)
                 data.dims[0].attach_scale(group["iteration"])
+                kind = "residual" if column.startswith("residual") else "task"
+                for k, axis in enumerate((kind, f"{kind}_other")[: values.ndim - 1], start=1):
+                    if axis not in group:
+                        _dataset(group, axis, np.arange(values.shape[k], dtype=float), axis).make_scale(axis)
+                    data.dims[k].attach_scale(group[axis])
 
     def _root_attributes(self) -> dict[str, Any]:
         return {
@@ -191,7 +206,11 @@ class Result:
                 fields = {name: file[name][...] for name in order}
                 limit, uncertainty = _arrays(file, "limit"), _arrays(file, "uncertainty")
                 convergence = _arrays(file, "convergence")
-                history = {name.replace(".", "/"): list(column) for name, column in _arrays(file, "history").items()}
+                history = {
+                    name.replace(".", "/"): list(column)
+                    for name, column in _arrays(file, "history").items()
+                    if name not in HISTORY_AXES
+                }
                 network = read_tree(file["network"]) if "network" in file else {}
                 status = Status(attributes["status"])
             except (KeyError, ValueError, OSError, TypeError, AttributeError) as error:

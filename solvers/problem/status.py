@@ -54,6 +54,7 @@ class Snapshot:
     fields    arrays over the coordinates of the engine; empty except at an output time
     scalars   named numbers: conservation drift for a scheme; losses, weights and cosines for a training
     state     what `resume` needs (arrays, numbers, strings, nested dicts), or None
+    arrays    small named arrays that belong into a history: cosines between tasks, rotation angles
     """
 
     progress: float
@@ -63,3 +64,4 @@ class Snapshot:
     fields: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     state: Mapping[str, Any] | None = None
+    arrays: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)

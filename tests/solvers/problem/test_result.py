@@ -40,6 +40,24 @@ def test_xarray_opens_it(result, tmp_path):
         assert history["loss.task0"].dims == ("iteration",)
 
 
+@pytest.mark.filterwarnings("default")
+def test_history_of_arrays_with_gaps(result, tmp_path):
+    result.history = {}
+    result.log({"iteration": 10.0, "loss": 1.0, "cosines": np.eye(3), "residual_norms": np.ones(2)})
+    result.log({"iteration": 20.0, "loss": 0.5, "weights": np.arange(3.0)})
+    path = tmp_path / "run.h5"
+    result.write(path)
+    again = Result.read(path).history
+    assert again.keys() == result.history.keys()
+    for column, rows in result.history.items():
+        np.testing.assert_array_equal(again[column], rows, err_msg=column)
+    assert np.isnan(again["cosines"][1]).all()
+    assert np.isnan(again["weights"][0]).all()
+    with xarray.open_dataset(path, engine="h5netcdf", group="history") as history:
+        assert history.cosines.dims == ("iteration", "task", "task_other")
+        assert history.residual_norms.dims == ("iteration", "residual")
+
+
 def test_reads_back(result, tmp_path):
     path = tmp_path / "reference.h5"
     result.write(path)
