@@ -36,6 +36,7 @@ _HOME = {
     "alignment_score": "alignment",
     "alignment_scores": "alignment",
     "cosine_matrix": "alignment",
+    "diagnostics": "alignment",
     "inter_step_score": "alignment",
     "magnitude_similarity": "alignment",
     "multi_task_curvature": "alignment",

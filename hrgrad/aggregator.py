@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .jacobians import check_losses, jacobian, list_parameters
-from .method import Direction, State
+from .method import Array, Direction, State
 from .problem import Problem
 
 
@@ -44,7 +44,8 @@ def aggregate(
 class Aggregator:
     """A method with its options and its state; call it on J, or call `backward`.
 
-    direction   the last Direction with its diagnostics
+    direction   the last Direction: weights or vector, status, the method's own diagnostics
+    diagnostics()   arrays about the last step, on demand (see `hrgrad.diagnostics`)
     generator   of the random numbers; by default an own one with torch's seed, so that the global one is left alone
     """
 
@@ -61,6 +62,7 @@ class Aggregator:
         self.m = 0
         self.direction: Direction | None = None
         self._losses: Tensor | None = None
+        self._problem: Problem | None = None
         self._restored = False
 
     def __call__(
@@ -81,7 +83,17 @@ class Aggregator:
             if losses.shape != (rows,):
                 raise ValueError(f"{self.name}: losses must have shape ({rows},), found {tuple(losses.shape)}")
             losses = problem.bring(losses) if self.method.needs == "gramian" and tasks is None else losses.cpu()
-        return self._step(problem, losses).update(problem)
+        update = self._step(problem, losses).update(problem)
+        problem.J = None  # diagnostics need what is m-dimensional alone: m x P numbers are not kept for them
+        return update
+
+    def diagnostics(self) -> dict[str, Array]:
+        """`hrgrad.diagnostics` of the last step. The cosines of the update with the gradients need weights: else nan."""
+        from .alignment import diagnostics
+
+        if self._problem is None or self.direction is None:
+            raise ValueError(f"{self.name}: there are no diagnostics before the first step")
+        return diagnostics(self._problem, self.direction)
 
     def _step(self, problem: Problem, losses: Tensor | None) -> Direction:
         if self.state is None:
@@ -93,7 +105,7 @@ class Aggregator:
         self._losses = losses
         found: Direction
         found, self.state = self.method.direction(problem, losses, self.state, self.options, self.generator)
-        self.direction = found
+        self.direction, self._problem = found, problem
         return found
 
     def backward(

@@ -11,6 +11,8 @@ With a_i = g_i / |g_i| for the gradients g_i of m losses:
                            worst cosine that any direction can have with all gradients, max_d min_i a_i . d, if positive
     multi-task curvature   H = int_0^1 g^T [nabla^2 L](theta + s (theta' - theta)) g ds,   g = nabla L(theta), L the sum
 
+`diagnostics` puts what one step is worth keeping into arrays of fixed shapes, for a history.
+
 A gradient of length zero has no direction: it counts in m as no pull at all, and makes the point Pareto stationary.
 All take J (m, P) or a `Problem` (which may hold the Gramian alone), and calculate in float64.
 
@@ -28,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .method import Array
+from .method import CONFLICT, Array, Direction
 from .problem import Problem
 from .quadratic import min_norm
 
@@ -119,3 +121,45 @@ def alignment_scores(gradients: Tensor | Problem, previous: Tensor | None = None
     if previous is not None:
         scores["inter_step"] = inter_step_score(previous, problem.jacobian("alignment").sum(0))
     return scores
+
+
+def diagnostics(problem: Problem, found: Direction) -> dict[str, Array]:
+    """What one step of a method did, as float64 arrays of shapes (), (m,) and (m, m).
+
+    The names and shapes are the same at every step of one method, so that steps can be stacked; nan where undefined.
+
+    weights         (m,)     w_i of u = sum_i w_i g_i; nan for a method that gives a vector
+    cosines         (m, m)   C_ij;   norms (m,)  |g_i|
+    conflicting     (m,)     1 where g_i conflicts with some other gradient, else 0
+    update_cosines  (m,)     cosine of g_i with the update u; 0 where one of them vanishes
+    intra_step, min_cosine, conflicts, magnitude_similarity, stationarity   ()   see `alignment_scores`
+
+    and the method's own (`Direction.diagnostics`), such as `rotation` (m,) in radians and `c_alpha` () of HRGrad. A method
+    that needs the losses alone has no gradients: `weights` and its own remain. On demand only: no step computes them.
+    """
+    m = problem.m
+    weights = np.full(m, np.nan) if found.weights is None else found.weights.detach().cpu().numpy()
+    result: dict[str, Array] = {"weights": np.array(weights, dtype=np.float64)}
+    if problem.has_gradients and problem.rows is None:
+        C, n = problem.cosines, problem.norms
+        result |= {"cosines": C.copy(), "norms": n.copy()}
+        result["conflicting"] = np.where(C.min(axis=1) < CONFLICT, 1.0, 0.0)
+        result["update_cosines"] = _update_cosines(problem, found)
+        result |= {name: np.asarray(value, dtype=np.float64) for name, value in alignment_scores(problem).items()}
+    return result | {name: np.array(value, dtype=np.float64) for name, value in found.diagnostics.items()}
+
+
+def _update_cosines(problem: Problem, found: Direction) -> Array:
+    C, n = problem.cosines, problem.norms
+    if found.vector is None and found.weights is not None:
+        share = found.weights.detach().cpu().numpy() * n
+        image = C @ share
+        length = max(float(share @ image), 0.0) ** 0.5
+    elif problem.J is not None and found.vector is not None:
+        u = found.vector.double()
+        image = (problem.J.double() @ u).cpu().numpy() / np.where(n > 0.0, n, 1.0)
+        length = float(u.norm())
+    else:
+        return np.full(problem.m, np.nan)
+    cosines: Array = np.clip(image / length, -1.0, 1.0) if length > 0.0 else np.zeros(problem.m)
+    return cosines

@@ -16,8 +16,9 @@ given: keep the state that comes back, and deep-copy one that must survive.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -34,8 +35,13 @@ Array = NDArray[np.float64]
 #: a loss of exactly zero counts as this in logarithms and quotients
 TINY = 1e-300
 
+#: two gradients conflict where their cosine is below this
+CONFLICT = -1e-12
+
 State = dict[str, Any]
 Needs = Literal["losses", "gramian", "jacobian"]
+Measures = dict[str, Any]
+Measure = Callable[[], Measures]
 
 NEEDS: Mapping[Needs, str] = {
     "losses": "the m loss values alone; one backward pass, no Jacobian",
@@ -48,6 +54,7 @@ CLAIMS: Mapping[str, str] = {
     "scale_equivariant": "u(c J) = c u(J) for every c > 0",
     "scale_invariant": "the direction of u does not change when single gradients are rescaled",
     "permutation_equivariant": "the order of the losses does not matter",
+    "norm_preserving": "u is as long as the gradients' projections on it together: |u|^2 = (sum_i g_i) . u",
     "equal_cosine": "u has the same cosine with every gradient (full row rank)",
     "reduces_to_config": "equal to ConFIG when no pair of gradients conflicts",
     "linear_under_scaling": "rescaling single gradients g_i -> c_i g_i changes u linearly in c",
@@ -58,12 +65,20 @@ CLAIMS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Direction:
-    """Either `weights` (m,) on the rows of J, or a `vector` (P,); `status` is "ok", "stationary" or names a fallback."""
+    """Either `weights` (m,) on the rows of J, or a `vector` (P,); `status` is "ok", "stationary" or names a fallback.
+
+    `measure` says what the method knows of its step beyond that; it is asked once, when `diagnostics` is read.
+    """
 
     weights: torch.Tensor | None = None
     vector: torch.Tensor | None = None
     status: str = "ok"
-    diagnostics: dict[str, Any] = field(default_factory=dict)
+    measure: Measure | None = None
+
+    @cached_property
+    def diagnostics(self) -> Measures:
+        """Numbers and small arrays by name; a method gives the same names and shapes at every step, nan where undefined."""
+        return {} if self.measure is None else self.measure()
 
     def update(self, problem: Problem) -> torch.Tensor:
         """The update of shape (P,), one weighted sum of the rows where the method gave weights."""
@@ -74,9 +89,9 @@ class Direction:
         return problem.combine(self.weights)
 
 
-def weighted(weights: Array, status: str = "ok", **diagnostics: Any) -> Direction:
+def weighted(weights: Array, status: str = "ok", measure: Measure | None = None) -> Direction:
     """A Direction from a numpy vector of weights."""
-    return Direction(weights=torch.from_numpy(np.ascontiguousarray(weights)), status=status, diagnostics=diagnostics)
+    return Direction(torch.from_numpy(np.ascontiguousarray(weights)), None, status, measure)
 
 
 def option(

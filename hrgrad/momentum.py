@@ -21,14 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from .gram import combine
-from .method import Array, Direction, State
+from .gram import combine, gramian_row
+from .method import Array, Direction, Measure, State
 from .problem import Problem
 
-#: columns whose products are summed in the type of M; longer ones lose digits of a cosine (1e-8 here, 6e-5 over 1e6)
-PIECE = 4096
-
-Inner = Callable[[Array, Array], tuple[Array, str, dict[str, float]]]
+Inner = Callable[[Array, Array], tuple[Array, str, Measure]]
 
 
 def momentum_state(m: int) -> State:
@@ -42,17 +39,6 @@ def momentum_state(m: int) -> State:
         "second": empty.clone(),
         "moment_step": 0,
     }
-
-
-def gramian_row(M: torch.Tensor, row: int) -> torch.Tensor:
-    """M m_row of shape (m,) in float64, by products over PIECE columns: as accurate as the blocked Gramian, and less work."""
-    if M.dtype == torch.float64:
-        return M @ M[row]
-    line = torch.zeros(len(M), dtype=torch.float64, device=M.device)
-    for start in range(0, M.shape[1], PIECE):
-        part = M[:, start : start + PIECE]
-        line += torch.mv(part, part[row])
-    return line
 
 
 def renew_rows(Q: torch.Tensor, M: torch.Tensor, rows: list[int]) -> torch.Tensor:
@@ -70,7 +56,10 @@ def renew_rows(Q: torch.Tensor, M: torch.Tensor, rows: list[int]) -> torch.Tenso
 def momentum_direction(
     problem: Problem, state: State, options: Any, method: str, inner: Inner
 ) -> tuple[Direction, State]:
-    """One step: `inner(C, norms) -> (weights, status, diagnostics)` works on the bias-corrected momenta."""
+    """One step: `inner(C, norms) -> (weights, status, measure)` works on the bias-corrected momenta.
+
+    Diagnostics are those of `inner`, about the momenta, and its `weights` (m,) on them: nan while tasks are waited for.
+    """
     J = problem.jacobian(method)
     if not J.is_cuda:  # there the Gramian tells, without a transfer of its own
         problem.finite(method)
@@ -92,11 +81,14 @@ def momentum_direction(
     counts[rows] += 1.0
     renewed = {**state, "moment_gramian": Q, "counts": counts}
     if bool((counts == 0.0).any()):
-        return Direction(vector=torch.zeros_like(M[0]), status="waiting"), renewed
+        _, _, idle = inner(np.eye(m), np.zeros(m))
+        return Direction(
+            None, torch.zeros_like(M[0]), "waiting", lambda: {**idle(), "weights": np.full(m, np.nan)}
+        ), renewed
     t = int(state["moment_step"]) + 1
     correction = 1.0 / (1.0 - b1 ** counts.numpy())
     hat = Problem(gramian=Q.numpy() * np.outer(correction, correction))
-    weights, status, diagnostics = inner(hat.cosines, hat.norms)
+    weights, status, measure = inner(hat.cosines, hat.norms)
     w = torch.from_numpy(weights * correction)
     length = float(np.sqrt(max(float(weights @ hat.gramian @ weights), 0.0)))
     u = combine(w, M, accurate=length < 1e-2 * float(np.abs(weights) @ hat.norms))
@@ -104,4 +96,4 @@ def momentum_direction(
     second = state["second"].mul_(b2).addcmul_(g, g, value=1.0 - b2)
     step = u / (second / (1.0 - b2**t)).sqrt_().add_(options.eps)
     renewed |= {"last": u, "second": second, "moment_step": t}
-    return Direction(vector=step, status=status, diagnostics=diagnostics), renewed
+    return Direction(None, step, status, lambda: {**measure(), "weights": weights}), renewed

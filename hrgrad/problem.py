@@ -63,6 +63,11 @@ class Problem:
             Q = gramian.detach().to("cpu", torch.float64).numpy() if isinstance(gramian, Tensor) else gramian
             self._accept(np.asarray(Q, dtype=np.float64))
 
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the gradients or their Gramian are here, not m alone."""
+        return self.J is not None or self._gramian is not None
+
     def jacobian(self, method: str) -> Tensor:
         """J itself, or an error that says which method wants it."""
         if self.J is None:

@@ -140,7 +140,10 @@ def descend(q: Polar, phi: Array, low: Array, top: Array, penalty: float, steps:
 
 
 def adaptive_steps(losses: Array, before: Array, fewest: int, most: int, sensitivity: float) -> int:
-    """(17): N = n_min + (n_max - n_min) s / (s + k), s the standard deviation of the relative loss changes."""
+    """(17): N = n_min + (n_max - n_min) s / (s + k), s the standard deviation of the relative loss changes.
+
+    A loss that is nan before or after (a task not seen yet, or not evaluated) counts as unchanged.
+    """
     change = (losses - before) / np.maximum(np.abs(before), 1e-300)
-    spread = float(np.clip(change, -1e6, 1e6).std())
+    spread = float(np.clip(np.nan_to_num(change), -1e6, 1e6).std())
     return fewest + round((most - fewest) * spread / (spread + sensitivity)) if spread > 0.0 else fewest

@@ -17,7 +17,7 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from ..method import AbstractMethod, Direction, State, weighted
+from ..method import AbstractMethod, Direction, Measures, State, weighted
 from ..problem import Problem
 
 
@@ -25,7 +25,9 @@ from ..problem import Problem
 class Method(AbstractMethod):
     title = "AlignGrad"
     needs = "gramian"
-    properties = frozenset({"scale_equivariant", "permutation_equivariant", "pareto_convergent", "deterministic"})
+    properties = frozenset(
+        {"scale_equivariant", "permutation_equivariant", "norm_preserving", "pareto_convergent", "deterministic"}
+    )
 
     @classmethod
     def direction(
@@ -35,8 +37,11 @@ class Method(AbstractMethod):
         live = n > 0.0
         row = C.sum(0)
         square = float(row.sum())
-        score = 2.0 * square / max(int(live.sum()), 1) ** 2 - 1.0
+
+        def measure() -> Measures:
+            return {"score": 2.0 * square / max(int(live.sum()), 1) ** 2 - 1.0}
+
         if square <= 1e-12 * max(len(n), 1):
-            return weighted(np.zeros(len(n)), "stationary", score=score), state
+            return weighted(np.zeros(len(n)), "stationary", measure), state
         w = np.where(live, float(n @ row) / (square * np.where(live, n, 1.0)), 0.0)
-        return weighted(w, score=score), state
+        return weighted(w, "ok", measure), state

@@ -62,6 +62,7 @@ class Method(AbstractMethod):
             "scale_equivariant",
             "scale_invariant",
             "permutation_equivariant",
+            "norm_preserving",
             "equal_cosine",
             "reduces_to_config",
             "pareto_convergent",
@@ -74,4 +75,4 @@ class Method(AbstractMethod):
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
         w, cosine, status = config_weights(problem.cosines, problem.norms)
-        return weighted(w, status, min_cosine=cosine), state
+        return weighted(w, status, lambda: {"c_alpha": cosine}), state

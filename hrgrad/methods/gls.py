@@ -40,4 +40,4 @@ class Method(AbstractMethod):
     ) -> tuple[Direction, State]:
         L = positive_losses(losses, "gls", options.floor)
         value = float(np.exp(np.log(L).mean()))
-        return weighted(value / (problem.m * L), value=value), state
+        return weighted(value / (problem.m * L), "ok", lambda: {"value": value}), state

@@ -19,7 +19,8 @@ A point whose unit gradients have a hull as near to zero as `stationary` is Pare
 `literal` is the text as it stands: conflict test against the anchor, angles in [0, pi/2] from 0 by steps, no guard, "rotated";
 with `trigger = "pairwise"` it shows what its angles alone would do.  `momentum` puts it inside Adam (`hrgrad.momentum`).
 
-Cost: one Gramian, m-dimensional algebra, one weighted sum of the originals.  State: step and losses for (17); momenta.
+Cost: one Gramian, m-dimensional algebra, one weighted sum of the originals.  State: the last losses for (17); momenta.
+Diagnostics: `rotation`, the angles alpha (m,) in radians, and `c_alpha`, the worst cosine of d with the rotated gradients.
 Source: the HRGrad paper, equations (9)-(34); (16), (17) from RGB, equations (1), (2); the corrections are this project's.
 """
 
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cone import anchor
-from ..method import AbstractMethod, Array, Direction, State, loss_values, option, weighted
+from ..method import CONFLICT, AbstractMethod, Array, Direction, Measure, Measures, State, loss_values, option, weighted
 from ..method import Options as BaseOptions
 from ..momentum import momentum_direction, momentum_state
 from ..problem import Problem
@@ -42,7 +43,6 @@ from ..quadratic import equal_projections, min_norm
 from ..rotation import adaptive_steps, descend, polar, settle
 from .config import EQUAL, config_weights
 
-CONFLICT = -1e-12
 RAYS_UP_TO = 4
 
 
@@ -75,21 +75,20 @@ def rotation_angles(C: Array, p: Array, turning: NDArray[np.bool_], penalty: flo
     return settle(q, np.where(turning, top, q.theta), top, turning, penalty)
 
 
-def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tuple[Array, str, dict[str, float]]:
-    """Weights (m,) on gradients of positive norm, status and diagnostics; C is their cosine matrix."""
+def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tuple[Array, str, Measure]:
+    """Weights (m,) on gradients of positive norm, status, and the angles and c_alpha; C is their cosine matrix."""
     m = len(norms)
     conflict: NDArray[np.bool_] = C.min(1) < CONFLICT
     trigger = ("anchor" if options.literal else "pairwise") if options.trigger == "auto" else options.trigger
     turning = np.full(m, trigger == "all") if trigger != "pairwise" else conflict
     if m == 1 or not turning.any():  # a_i . v >= 0 for every i: against the anchor nobody ever conflicts
         w, cosine, status = config_weights(C, norms)
-        counts = {"conflicting": float(conflict.sum()), "rotation": 0.0}
-        return w, status, {**counts, "c_alpha": cosine, "min_cosine": cosine}
+        return w, status, lambda: {"rotation": np.zeros(m), "c_alpha": cosine}
     kind = options.anchor if options.anchor != "auto" else ("rays" if m <= RAYS_UP_TO else "minnorm")
     beta, tau = anchor(C, kind, options.engine)
     if tau <= options.stationary:
         weights = np.full(m, 1.0 / m) if options.on_stationary == "mean" else np.zeros(m)
-        return weights, "stationary", {"conflicting": float(conflict.sum()), "tau": tau}
+        return weights, "stationary", lambda: {"rotation": np.zeros(m), "c_alpha": 0.0}
     q = polar(C, C @ beta)
     turning = turning & ~q.aligned
     if options.literal:
@@ -120,14 +119,7 @@ def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tupl
     image = x * cosines + y * float(beta @ cosines)
     rotated = options.literal or options.magnitude == "rotated"
     weights = float(norms @ (image if rotated else cosines)) * d / norms
-    numbers = {
-        "conflicting": float(conflict.sum()),
-        "rotation": float(np.abs(q.theta - phi).max()),
-        "c_alpha": float(image.min()),
-        "min_cosine": float(cosines.min()),
-        "tau": tau,
-    }
-    return weights, status, numbers
+    return weights, status, lambda: {"rotation": q.theta - phi, "c_alpha": float(image.min())}
 
 
 @final
@@ -141,6 +133,7 @@ class Method(AbstractMethod):
             "scale_equivariant",
             "scale_invariant",
             "permutation_equivariant",
+            "norm_preserving",
             "reduces_to_config",
             "pareto_convergent",
             "deterministic",
@@ -153,7 +146,7 @@ class Method(AbstractMethod):
 
     @classmethod
     def initial_state(cls, m: int, options: Any) -> State:
-        state: State = {"step": 0, "losses": torch.zeros(m, dtype=torch.float64)}
+        state: State = {"losses": torch.full((m,), np.nan, dtype=torch.float64)}
         return {**state, **momentum_state(m)} if options.momentum else state
 
     @classmethod
@@ -162,22 +155,30 @@ class Method(AbstractMethod):
     ) -> tuple[Direction, State]:
         steps = options.steps_min
         if options.solver == "steps" or options.literal:
-            L = loss_values(losses, "hrgrad") if losses is not None else np.ones(problem.m)
-            before = L if state["step"] == 0 else state["losses"].numpy()
-            steps = adaptive_steps(L, before, options.steps_min, options.steps_max, options.sensitivity)
-            state = {**state, "step": int(state["step"]) + 1, "losses": torch.from_numpy(L.copy())}
+            before = state["losses"].numpy()
+            after = before.copy()
+            if losses is not None:
+                after[slice(None) if problem.rows is None else list(problem.rows)] = loss_values(losses, "hrgrad")
+            steps = adaptive_steps(after, before, options.steps_min, options.steps_max, options.sensitivity)
+            state = {**state, "losses": torch.from_numpy(after)}
 
-        def inner(C: Array, norms: Array) -> tuple[Array, str, dict[str, float]]:
+        def inner(C: Array, norms: Array) -> tuple[Array, str, Measure]:
             live = norms > 0.0
             if live.all():
                 return harmonized(C, norms, options, steps)
             weights = np.zeros(len(norms))
             if not live.any():
-                return weights, "stationary", {}
-            weights[live], status, numbers = harmonized(C[np.ix_(live, live)], norms[live], options, steps)
-            return weights, status, numbers
+                return weights, "stationary", lambda: {"rotation": np.zeros(len(live)), "c_alpha": 0.0}
+            weights[live], status, measure = harmonized(C[np.ix_(live, live)], norms[live], options, steps)
+
+            def spread() -> Measures:
+                found, rotation = measure(), np.zeros(len(live))
+                rotation[live] = found["rotation"]
+                return {**found, "rotation": rotation}
+
+            return weights, status, spread
 
         if options.momentum:
             return momentum_direction(problem, state, options, "hrgrad", inner)
-        weights, status, numbers = inner(problem.cosines, problem.norms)
-        return weighted(weights, status, **numbers), state
+        weights, status, measure = inner(problem.cosines, problem.norms)
+        return weighted(weights, status, measure), state

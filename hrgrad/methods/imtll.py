@@ -44,4 +44,5 @@ class Method(AbstractMethod):
         L = loss_values(losses, "imtll")
         s = np.clip(state["x"].numpy(), -options.bound, options.bound)
         w = np.exp(s)
-        return weighted(w, value=float((w * L - s).sum())), adam_step(state, w * L - 1.0, options.lr)
+        found = weighted(w, "ok", lambda: {"value": float((w * L - s).sum())})
+        return found, adam_step(state, w * L - 1.0, options.lr)

@@ -28,7 +28,14 @@ class Method(AbstractMethod):
     title = "LS"
     needs = "losses"
     properties = frozenset(
-        {"scale_equivariant", "permutation_equivariant", "linear_under_scaling", "pareto_convergent", "deterministic"}
+        {
+            "scale_equivariant",
+            "permutation_equivariant",
+            "norm_preserving",
+            "linear_under_scaling",
+            "pareto_convergent",
+            "deterministic",
+        }
     )
     Options = LSOptions
 

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from ..method import AbstractMethod, Array, Direction, Options, State, option
+from ..method import AbstractMethod, Array, Direction, Measure, Options, State, option
 from ..momentum import momentum_direction, momentum_state
 from ..problem import Problem
 from .config import config_weights
@@ -29,9 +29,9 @@ class MConFIGOptions(Options):
     eps: float = option(1e-8, "added to the root; the original's", low=0.0)
 
 
-def inner(C: Array, norms: Array) -> tuple[Array, str, dict[str, float]]:
+def inner(C: Array, norms: Array) -> tuple[Array, str, Measure]:
     w, cosine, status = config_weights(C, norms)
-    return w, status, {"min_cosine": cosine}
+    return w, status, lambda: {"c_alpha": cosine}
 
 
 @final

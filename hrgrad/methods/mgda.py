@@ -68,4 +68,4 @@ class Method(AbstractMethod):
         if options.normalization in ("loss", "loss+"):
             size = size * np.maximum(np.abs(loss_values(losses, "mgda")), 1e-300)
         w, length = mgda_weights(C, n, size)
-        return weighted(w, "ok" if length > 0.0 else "stationary", min_norm=length), state
+        return weighted(w, "ok" if length > 0.0 else "stationary", lambda: {"min_norm": length}), state

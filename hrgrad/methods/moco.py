@@ -72,4 +72,5 @@ class Method(AbstractMethod):
         x = weights - gamma * np.nan_to_num(slope, posinf=1e300)
         weights = onto_simplex(x) if options.project == "simplex" else softmax(x)
         share = torch.from_numpy(weights)
-        return Direction(vector=combine(share, y), diagnostics={"lambda": share}), {"lambda": share, "y": y, "step": t}
+        found = Direction(None, combine(share, y), "ok", lambda: {"lambda": weights})
+        return found, {"lambda": share, "y": y, "step": t}

@@ -79,4 +79,4 @@ class Method(AbstractMethod):
         length = float(np.sqrt(max(float(alpha @ problem.gramian @ alpha), 0.0)))
         if options.max_norm > 0.0 and length > options.max_norm:
             alpha = alpha * (options.max_norm / length)
-        return weighted(alpha, status, norm=length), state
+        return weighted(alpha, status, lambda: {"norm": length}), state

@@ -80,6 +80,6 @@ class Method(AbstractMethod):
         _, x, y_share = q.rotated(phi)
         x, y_share = np.where(live, x, 0.0), np.where(live, y_share, 0.0)
         u = combine(torch.from_numpy(x * unit / m), J).add_(d, alpha=float(y_share.sum()) / m)
-        alpha = torch.from_numpy(np.where(live, q.theta - phi, 0.0))
-        renewed = {**state, "step": int(state["step"]) + 1, "direction": d, "alpha": alpha}
-        return Direction(vector=u, diagnostics={"alpha": alpha, "steps": float(steps)}), renewed
+        alpha = np.where(live, q.theta - phi, 0.0)
+        renewed = {**state, "step": int(state["step"]) + 1, "direction": d, "alpha": torch.from_numpy(alpha)}
+        return Direction(None, u, "ok", lambda: {"rotation": alpha, "steps": float(steps)}), renewed

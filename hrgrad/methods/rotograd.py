@@ -73,4 +73,4 @@ class Method(AbstractMethod):
         pace = np.where(live, n / np.where(reference > 0.0, reference, 1.0), 0.0)
         c = float(pace @ n) / max(float(pace.sum()), 1e-300)
         w = np.where(live, c / np.where(live, n, 1.0), 0.0)
-        return weighted(w, length=c), {"reference": torch.from_numpy(reference), "step": step + 1}
+        return weighted(w, "ok", lambda: {"length": c}), {"reference": torch.from_numpy(reference), "step": step + 1}

@@ -54,8 +54,11 @@ class Method(AbstractMethod):
     ) -> tuple[Direction, State]:
         if options.scaling == "plain":
             x = loss_values(losses, "stch") / (problem.m * options.mu)
-            value = options.mu * (float(np.log(np.exp(x - x.max()).sum())) + float(x.max()))
-            return weighted(softmax(x) / problem.m, value=value), state
+            top, mu = float(x.max()), options.mu
+            found = weighted(
+                softmax(x) / problem.m, "ok", lambda: {"value": mu * (float(np.log(np.exp(x - top).sum())) + top)}
+            )
+            return found, state
         L = positive_losses(losses, "stch")
         step = int(state["step"])
         if step < options.warmup:

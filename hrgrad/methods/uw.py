@@ -46,4 +46,5 @@ class Method(AbstractMethod):
         L = loss_values(losses, "uw")
         s = np.clip(state["x"].numpy(), -options.bound, options.bound)
         w = 0.5 * np.exp(-s)
-        return weighted(w, value=float((w * L + 0.5 * s).sum())), adam_step(state, 0.5 - w * L, options.lr)
+        found = weighted(w, "ok", lambda: {"value": float((w * L + 0.5 * s).sum())})
+        return found, adam_step(state, 0.5 - w * L, options.lr)

@@ -107,3 +107,77 @@ def test_scalars_for_a_history():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+FIXED = {
+    "cosines": 2,
+    "norms": 1,
+    "conflicting": 1,
+    "update_cosines": 1,
+    "weights": 1,
+    "intra_step": 0,
+    "stationarity": 0,
+}
+SETS = (draw(4, 9), draw(4, 9) - 2.0, draw(4, 9).abs(), torch.eye(4, 9).double() * 0, draw(2, 9).repeat(2, 1))
+
+
+@pytest.mark.parametrize("name", hrgrad.method_names())
+def test_diagnostics_keep_their_names_and_shapes(name):
+    """Whatever the gradients: generic, clustered, free of conflict, all zero, duplicates. Steps can be stacked."""
+    method, shapes = hrgrad.load_method(name), set()
+    options = method.Options.read()
+    state, generator = method.initial_state(4, options), torch.Generator().manual_seed(0)
+    for J in SETS:
+        problem = hrgrad.Problem(J) if method.needs != "losses" else hrgrad.Problem(m=4)
+        found, state = method.direction(problem, torch.ones(4).double(), state, options, generator)
+        kept = hrgrad.diagnostics(problem, found)
+        shapes.add(tuple((key, value.shape) for key, value in kept.items()))
+        assert all(value.dtype == np.float64 for value in kept.values())
+        if method.needs == "losses":
+            continue
+        assert {key: kept[key].ndim for key in FIXED} == FIXED
+        u = found.update(problem)
+        n = J.norm(dim=1)
+        expected = (J @ u) / (n * u.norm()).clamp_min(1e-300)
+        np.testing.assert_allclose(kept["update_cosines"], expected, rtol=0, atol=1e-9 if float(u.norm()) else 1e9)
+        np.testing.assert_allclose(kept["norms"], n, rtol=1e-12)
+        np.testing.assert_array_equal(kept["conflicting"], (kept["cosines"] < -1e-12).any(axis=1))
+    assert len(shapes) == 1
+
+
+def test_diagnostics_of_a_rotation():
+    """Two unit gradients at 120 degrees about their bisector: (16) is stationary where sin(120 - 2 alpha) = lambda/2 sin alpha."""
+    wide = math.radians(120)
+    J = torch.tensor([[1.0, 0.0], [3 * math.cos(wide), 3 * math.sin(wide)]], dtype=torch.float64)
+    aggregator = hrgrad.HRGrad(penalty=1.0)
+    with pytest.raises(ValueError, match="before the first step"):
+        aggregator.diagnostics()
+    aggregator(J)
+    found = aggregator.diagnostics()
+    alpha = found["rotation"]
+    np.testing.assert_allclose(alpha, alpha[0])
+    assert math.sin(wide - 2 * alpha[0]) == pytest.approx(0.5 * math.sin(alpha[0]), rel=1e-6)
+    assert found["c_alpha"] == pytest.approx(math.cos(wide / 2 - alpha[0]), rel=1e-9)
+    np.testing.assert_allclose(found["update_cosines"], math.cos(wide / 2), rtol=1e-12)
+    assert found["conflicting"].tolist() == [1.0, 1.0]
+    aggregator(torch.cat([J[:1], 0 * J[:1]]))
+    assert aggregator.diagnostics()["rotation"].tolist() == [0.0, 0.0]
+
+
+def test_diagnostics_are_not_computed_unless_asked_for():
+    asked = []
+    found = hrgrad.Direction(measure=lambda: asked.append(1) or {"value": 1.0})
+    assert not asked
+    assert found.diagnostics is found.diagnostics
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("momentum", [lambda: hrgrad.MConFIG(), lambda: hrgrad.HRGrad(momentum=True)])
+def test_diagnostics_of_momenta_have_one_shape_from_the_first_step(momentum):
+    aggregator, J, shapes = momentum(), draw(3, 8), set()
+    for k in (0, 1, 2, 0):
+        aggregator(J[k : k + 1], tasks=[k], m=3)
+        kept = aggregator.diagnostics()
+        shapes.add(tuple((key, value.shape) for key, value in kept.items()))
+        assert np.isnan(kept["weights"]).all() == (aggregator.direction.status == "waiting")
+    assert len(shapes) == 1

@@ -193,3 +193,18 @@ def test_import_needs_torch_and_numpy_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_steps_with_one_task_at_a_time_remember_all_losses(monkeypatch):
+    """(17) sees the m last losses, each task's change against its own last value; tasks not evaluated are unchanged."""
+    from hrgrad.methods import hrgrad as module
+
+    seen, real = [], module.adaptive_steps
+    monkeypatch.setattr(module, "adaptive_steps", lambda *a: seen.append(real(*a)) or seen[-1])
+    aggregator = hrgrad.HRGrad(momentum=True, solver="steps", steps_min=2, steps_max=40)
+    J = family("severe", 3, 12)
+    for k, loss in enumerate((4.0, 2.0, 1.0, 4.0, 1.0, 1.0)):
+        aggregator(J[k % 3 : k % 3 + 1], torch.tensor([loss]), tasks=[k % 3], m=3)
+    assert aggregator.state["losses"].tolist() == [4.0, 1.0, 1.0]
+    spread = np.std([0.0, -0.5, 0.0])  # the fifth step: task 1 fell from 2 to 1
+    assert seen == [2, 2, 2, 2, 2 + round(38 * spread / (spread + 1)), 2]
