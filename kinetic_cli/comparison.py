@@ -32,6 +32,7 @@ def compare(
     latex: Annotated[bool, typer.Option("--latex", help="Print the tables in LaTeX (booktabs).")] = False,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Error of rho that counts as a success.")] = 1e-2,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures.")] = True,
+    dark: Annotated[bool, typer.Option("--dark", help="Figures with light lines on dark.")] = False,
 ) -> None:
     """Compare results with the reference of their case (default: everything under results/).
 
@@ -59,7 +60,7 @@ def compare(
         from .plot import case_figures
 
         for group in found["groups"]:
-            for path in case_figures(group):
+            for path in case_figures(group, dark):
                 (screen.answer if chosen is Format.text else screen.say)(str(path))
 
 
@@ -124,11 +125,13 @@ def comparison(paths: list[Path], tolerance: float = 1e-2) -> dict[str, Any]:
 def cost_row(path: Path, result: Result) -> dict[str, Any]:
     """What a result cost."""
     seconds = float(result.attributes.get("wall_seconds", 0.0))
-    steps = result.history.get("iteration", [float(result.network.get("steps", 0))])
+    steps = int(max(result.history.get("iteration", [float(result.network.get("steps", 0))]), default=0))
     row = {"case": result.case.name, "run": result.run, "method": str(result.attributes.get("method", result.run))}
     return row | {
         "seconds": seconds,
-        "steps": int(max(steps, default=0)),
+        "steps": steps,
+        "seconds_per_step": seconds / steps if steps else None,
+        "peak_memory_mib": _finite(float(result.attributes.get("peak_memory_mib", np.nan))),
         "status": str(result.status),
         "file": str(path),
     }

@@ -1,4 +1,4 @@
-"""`kinetic plot RESULT...`: one field of one or more results, as a figure or as a quick look in the terminal."""
+"""`kinetic plot RESULT...`: one figure of one or more results, or a quick look in the terminal."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,22 +11,26 @@ from solvers.problem.result import Result
 from solvers.problem.status import BadInput
 
 from . import screen
+from .comparison import error_rows
+from .kinds import figures
 
 WIDTH, HEIGHT = 70, 15
 
 
 def plot(
     result_files: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Result files; the first is the reference.")
+        list[Path], typer.Argument(metavar="RESULT...", help="Result files; a reference is drawn as such.")
     ],
+    figure: Annotated[str, typer.Option(help="Which figure: `kinetic list figures`.")] = "",
     field: Annotated[str, typer.Option(help="Field to draw.")] = "rho",
     eps: Annotated[float | None, typer.Option(help="Knudsen number; else all of the first result.")] = None,
     out: Annotated[Path, typer.Option(help="File to write; its ending says the format (png, pdf, svg).")] = Path(
         "plot.png"
     ),
+    dark: Annotated[bool, typer.Option("--dark", help="Light lines on dark.")] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw in the terminal instead.")] = False,
 ) -> None:
-    """Draw a field at the last output time.
+    """Draw one figure of results: by default a field at the last output time.
 
     Example: kinetic plot results/sod/reference.h5 results/sod/hrgrad-seed0.h5 --field T --eps 1e-3 --out T.pdf
     """
@@ -37,6 +41,8 @@ def plot(
         if eps is not None and result.index("eps", eps) is None:
             there = ", ".join(f"{value:g}" for value in result.coordinates["eps"])
             raise BadInput(f"{file}: has no eps = {eps:g}; it has {there}")
+        if ("y" in result.coordinates) != ("y" in results[0].coordinates):
+            raise BadInput(f"{file}: has other space dimensions than {result_files[0]}; draw them apart")
     chosen = results[0].coordinates["eps"] if eps is None else np.array([eps])
     if terminal:
         for value in chosen:
@@ -44,12 +50,24 @@ def plot(
                 screen.answer(f"{result.run}: {field}, eps = {value:g}, t = {result.coordinates['t'][-1]:g}")
                 screen.answer(quick_look(result, field, value))
         return
-    if out.suffix not in (".png", ".pdf", ".svg"):
-        raise BadInput(f"--out {out}: the ending must be .png, .pdf or .svg")
-    from .plot import field_figure
+    from .plot import FORMATS, View, pyplot, save
 
-    field_figure(results, field, chosen, out)
-    screen.answer(str(out))
+    if out.suffix not in FORMATS:
+        raise BadInput(f"--out {out}: the ending must be .png, .pdf or .svg")
+    draw = figures.load(figure or ("maps" if "y" in results[0].coordinates else "profiles"))
+    references = [result for result in results if result.kind == "reference"]
+    reference = references[0] if references else None
+    others = [result for result in results if result is not reference]
+    rows = [row for result in others for row in (error_rows(result, reference)[0] if reference else [])]
+    pyplot(dark)
+    drawn = list(draw(View(reference, others, rows, (field,), tuple(chosen))))
+    if not drawn:
+        raise BadInput(
+            f"--figure {figure}: these results hold nothing for it; `kinetic explain {figure}` says what it needs"
+        )
+    for suffix, made in drawn:
+        path = out if len(drawn) == 1 else out.with_name(f"{out.stem}{suffix}{out.suffix}")
+        screen.answer(str(save(made, [path])[0]))
 
 
 def quick_look(result: Result, field: str, eps: float) -> str:

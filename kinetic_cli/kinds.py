@@ -6,6 +6,7 @@ from apnn.options import formulations, methods, networks, optimizers
 from solvers.problem.registry import Registry, checks, equations, limits, schemes, velocity_sets
 
 measures = Registry("kinetic_cli.measures", "measure")
+figures = Registry("kinetic_cli.figures", "figures")
 
 KINDS: dict[str, Registry] = {
     "equations": equations,
@@ -18,6 +19,7 @@ KINDS: dict[str, Registry] = {
     "methods": methods,
     "optimizers": optimizers,
     "measures": measures,
+    "figures": figures,
 }
 
 

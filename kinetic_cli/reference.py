@@ -20,7 +20,7 @@ from solvers.problem.status import BadInput, NumericalError, Snapshot, Status, T
 from . import screen
 from .cases import ENGINES, CaseFile, Results, Settings, Variant, load_case
 from .comparison import limit_rows
-from .provenance import provenance
+from .provenance import peak_memory_mib, provenance
 
 #: seconds between checkpoints inside one Knudsen number
 CHECKPOINT_SECONDS = 20.0
@@ -174,6 +174,7 @@ class ReferenceRun:
 
     def write(self) -> None:
         self.result.attributes["wall_seconds"] = time.perf_counter() - self.begin
+        self.result.attributes["peak_memory_mib"] = peak_memory_mib()
         self.result.write(self.path)
 
     def save_state(self) -> None:

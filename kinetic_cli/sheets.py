@@ -89,9 +89,19 @@ def sheets(found: dict[str, Any]) -> list[Sheet]:
             pages.append(Sheet(f"{name}: reference, distance of rho to the limit", ["eps", "AP"], rows))
     if len(found["summary"]) > 1:
         pages.append(summary_sheet(found["summary"], found["ranks"].get("tasks", 0)))
-    rows = [[c["case"], c["run"], f"{c['seconds']:.1f}", str(c["steps"] or "-"), c["status"]] for c in found["cost"]]
-    pages.append(Sheet("cost", ["case", "run", "seconds", "steps", "status"], rows))
+    rows = [[c["case"], c["run"], f"{c['seconds']:.1f}", *work(c), c["status"]] for c in found["cost"]]
+    pages.append(Sheet("cost", ["case", "run", "seconds", "steps", "ms/step", "MiB", "status"], rows))
     return pages
+
+
+def work(cost: Row) -> list[str]:
+    """Steps, milliseconds a step and peak memory; a dash for what is not known."""
+    step, memory = cost["seconds_per_step"], cost["peak_memory_mib"]
+    return [
+        str(cost["steps"] or "-"),
+        "-" if step is None else f"{1e3 * step:.1f}",
+        "-" if memory is None else f"{memory:.0f}",
+    ]
 
 
 def errors_sheet(result: Result, rows: list[Row]) -> Sheet:

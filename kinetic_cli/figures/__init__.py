@@ -1,0 +1,1 @@
+"""Figures, one per file: `figures(view)` yields (suffix of the file name, matplotlib figure)."""

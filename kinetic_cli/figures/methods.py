@@ -1,0 +1,45 @@
+"""Heat map of the error of rho: a row per contender, a column per Knudsen number; seeds by their geometric mean.
+
+Best contender on top.  Darker is better.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..metrics import contender
+from ..plot import View, panels, pyplot_now
+
+
+def figures(view: View) -> Iterator[tuple[str, Any]]:
+    """One figure where at least two contenders were compared."""
+    cells: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in view.rows:
+        if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
+            cells[contender(row)][row["eps"]].append(float(np.log10(row["relative_l2"])))
+    if len(cells) > 1:
+        yield "", heat(view, cells)
+
+
+def heat(view: View, cells: dict[str, dict[float, list[float]]]) -> Any:
+    """log10 of the error in every cell."""
+    eps = sorted({number for row in cells.values() for number in row}, reverse=True)
+    means = {name: [float(np.mean(row[n])) if n in row else np.nan for n in eps] for name, row in cells.items()}
+    order = sorted(means, key=lambda name: float(np.nanmean(means[name])))
+    values = np.array([means[name] for name in order])
+    figure, (axis,) = panels(1, width=2.2 + 0.62 * len(eps), height=1.2 + 0.26 * len(order))
+    image = axis.imshow(values, aspect="auto", cmap="viridis")
+    axis.set_xticks(range(len(eps)), [f"{number:g}" for number in eps])
+    axis.set_yticks(range(len(order)), order)
+    axis.grid(False)
+    middle = np.nanmean([np.nanmin(values), np.nanmax(values)])
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            shade = "white" if value < middle else "black"
+            axis.text(j, i, f"{10**value:.0e}".replace("e-0", "e-"), ha="center", va="center", fontsize=7, color=shade)
+    axis.set_xlabel(r"Knudsen number $\varepsilon$")
+    axis.set_title(f"{view.title}: relative $L^2$ error of $\\rho$")
+    pyplot_now().colorbar(image, ax=axis, label=r"$\log_{10}$ error")
+    return figure
