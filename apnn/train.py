@@ -14,6 +14,7 @@ of any step follow from the seed.  References: training.md 2 and 3.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 import hrgrad
+from hrgrad.alignment import diagnostics
 from hrgrad.optimizer import Residuals, demand, load_optimizer
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
@@ -135,7 +137,7 @@ def train(
         first = step - sum(p.steps for p in phases[:number])
         for k in range(first, phase.steps):
             before, refresh = theta, step // options.refresh
-            theta, state, scalars, arrays = phase.step(theta, state, k, refresh)
+            theta, state, scalars, measure = phase.step(theta, state, k, refresh)
             step += 1
             stopped = scalars.pop("stop", 0.0) > 0
             seconds = earlier + clock() - begin
@@ -143,8 +145,9 @@ def train(
             if step % LOG_EVERY == 0 or step == total or over or stopped:
                 _check(scalars, step)
                 pause = clock()
+                arrays: dict[str, np.ndarray] = {}
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
-                    arrays |= conflict(model, before, theta, options.tasks, refresh)
+                    arrays = measure() | conflict(model, before, theta, options.tasks, refresh)
                 finished = step == total or stopped
                 saved = {"theta": theta, "step": step, "phase": number, "inner": state, "seconds": seconds}
                 logged = {"seconds": seconds, **scalars}
@@ -164,12 +167,12 @@ def _check(scalars: Mapping[str, float], step: int) -> None:
         )
 
 
-#: theta, state, and what a history keeps: scalars and small arrays by name
-Step = tuple[Tensor, Any, dict[str, float], dict[str, np.ndarray]]
+#: theta, state, scalars for the history, and what tells more about the step when it is asked: small arrays by name
+Step = tuple[Tensor, Any, dict[str, float], Callable[[], dict[str, np.ndarray]]]
 
 
 class Phase:
-    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars, arrays)."""
+    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars, measure)."""
 
     steps: int
 
@@ -252,8 +255,8 @@ class FirstOrder(Phase):
             with torch.no_grad():
                 after = torch.stack(list(self.model.losses(theta, refresh).values())).sum(dim=0)
             memory = self.method.observe(before, after, memory, self.method_options)
-        numbers, arrays = _diagnostics(found)
-        return theta, {"method": memory, "optimizer": inner}, {**_scalars(named), **scalars, **numbers}, arrays
+        measure = partial(diagnostics, problem, found)
+        return theta, {"method": memory, "optimizer": inner}, {**_scalars(named), **scalars}, measure
 
 
 class SecondOrder(Phase):
@@ -292,7 +295,7 @@ class SecondOrder(Phase):
         stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
         state = {"optimizer": inner, "refresh": refresh, "stalls": stalls}
         scalars = _scalars(named) if named else {"loss": float(info["loss"])}
-        return theta, state, {**scalars, "stop": float(stalls > 2)}, {}
+        return theta, state, {**scalars, "stop": float(stalls > 2)}, dict
 
 
 def _scalars(named: Mapping[str, Tensor]) -> dict[str, float]:
@@ -301,18 +304,6 @@ def _scalars(named: Mapping[str, Tensor]) -> dict[str, float]:
     result = {"loss": float(tasks.mean())}
     result |= {f"loss/{name}": float(loss.detach().mean()) for name, loss in named.items()}
     return result | {f"loss/task{k}": value for k, value in enumerate(tasks.tolist())}
-
-
-def _diagnostics(found: hrgrad.Direction) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """What a method tells about its step: numbers as method/<name>, arrays as method_<name>, weights as they are."""
-    numbers: dict[str, float] = {}
-    arrays = {} if found.weights is None else {"weights": found.weights.numpy()}
-    for name, value in found.diagnostics.items():
-        if np.ndim(value):
-            arrays[f"method_{name}"] = np.asarray(value, dtype=float)
-        else:
-            numbers[f"method/{name}"] = float(value)
-    return numbers, arrays
 
 
 def _plain(tree: Any) -> Any:
