@@ -60,7 +60,7 @@ class TrainOptions(Table):
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None
     clock: Literal["wall", "cpu"] = "wall"
-    diagnose: Annotated[int, Field(ge=0)] = 100
+    diagnose: Annotated[int, Field(ge=0)] = 50
     checkpoint_seconds: Annotated[float, Field(ge=0.0)] = 20.0
 
     @model_validator(mode="after")

@@ -145,9 +145,9 @@ def train(
             if step % LOG_EVERY == 0 or step == total or over or stopped:
                 _check(scalars, step)
                 pause = clock()
-                arrays: dict[str, np.ndarray] = {}
+                arrays = measure()
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
-                    arrays = measure() | conflict(model, before, theta, options.tasks, refresh)
+                    arrays |= conflict(model, before, theta, options.tasks, refresh)
                 finished = step == total or stopped
                 saved = {"theta": theta, "step": step, "phase": number, "inner": state, "seconds": seconds}
                 logged = {"seconds": seconds, **scalars}

@@ -77,6 +77,7 @@ def study(
     optimizers: Words = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Equal budget: first-order steps of every cell.")] = None,
     time_limit: Annotated[float | None, typer.Option(min=0.0, help="Equal budget: seconds of every cell.")] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Count processor seconds: fair on a busy machine.")] = False,
     single: Annotated[bool, typer.Option("--single", help="Train for each Knudsen number alone, too (STL).")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Cells at a time; each has its own thread.")] = 1,
     settings: Settings = [],  # noqa: B006 typer copies it
@@ -90,7 +91,10 @@ def study(
     choices = {"formulation": formulations, "network": networks, "optimizer": optimizers}
     chosen = {"method": names("methods", methods)}
     chosen |= {key: names(f"{key}s", text) for key, text in choices.items() if text}
+    if cpu and not time_limit:
+        raise BadInput("--cpu: counts the seconds of --time-limit; give one")
     budget = [f"train.steps={steps}"] * (steps is not None) + [f"train.time_limit={time_limit}"] * bool(time_limit)
+    budget += ['train.clock="cpu"'] * cpu
     cells: list[Cell] = []
     references: list[Cell] = []
     for file in case_files:

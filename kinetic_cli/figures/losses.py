@@ -25,7 +25,7 @@ def losses(result: Any) -> Any:
     tasks = [key for key in history if key.startswith("loss/task")]
     residuals = [key for key in history if key.startswith("loss/") and key not in tasks]
     shown = ["residuals", "tasks", *(["weights"] if "weights" in history else [])]
-    figure, axes = panels(len(shown), width=3.4, height=2.9, sharex=True)
+    figure, axes = panels(len(shown), width=3.4, height=2.9)
     shades = pyplot_now().get_cmap("viridis")(np.linspace(0.0, 0.9, max(1, len(tasks))))
     for k, key in enumerate(residuals):
         axes[0].semilogy(steps, history[key], color=colour(k), lw=1, label=key.removeprefix("loss/"))
@@ -37,6 +37,7 @@ def losses(result: Any) -> Any:
         axis.set_title(name)
         axis.set_xlabel("step")
     if "weights" in history:
+        axes[2].set_xlim(steps[0], steps[np.isfinite(history["weights"]).all(axis=1)].max())
         for column, shade in zip(history["weights"].T, shades, strict=False):
             axes[2].plot(steps, column, color=shade, lw=1)
         if np.nanmin(history["weights"]) > 0.0:

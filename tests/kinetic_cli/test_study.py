@@ -132,6 +132,8 @@ def test_plot_draws_a_field_and_names_what_is_not_there(kinetic, folder):
     files = ["results/bgk_smooth/reference.h5", "results/bgk_smooth/ls-seed0.h5"]
     kinetic("plot", *files, "--field", "T", "--eps", "1e-3", "--out", "T.pdf", cwd=folder)
     assert (folder / "T.pdf").read_bytes().startswith(b"%PDF")
+    kinetic("plot", *files, "--figure", "conflict", "--dark", "--out", "dark.png", cwd=folder)
+    assert (folder / "dark.png").stat().st_size > 10_000
     out, _ = kinetic("plot", files[0], "--terminal", "--eps", "0.1", cwd=folder)
     reference = Result.read(folder / files[0])
     assert f"{reference.fields['rho'][0, -1].max():.3g}"[:4] in out
@@ -140,6 +142,8 @@ def test_plot_draws_a_field_and_names_what_is_not_there(kinetic, folder):
         (["--field", "tho"], "did you mean"),
         (["--eps", "5"], "no eps = 5"),
         (["--out", "a.b"], "ending"),
+        (["--figure", "conflicts"], "did you mean 'conflict'"),
+        (["--figure", "maps"], "nothing for it"),
     ):
         _, err = kinetic("plot", *files, *wrong, cwd=folder, expect=2)
         assert message in err
