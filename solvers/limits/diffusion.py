@@ -8,7 +8,7 @@ An in-flow end with F(v) becomes the Dirichlet value of the conservative half-sp
 $$ \rho = \int_0^1 \tfrac{\sqrt3}{2}\, v H(v) F(v)\,dv , \qquad
    \ln H(\mu) = -\frac{\mu}{\pi}\int_0^{\pi/2} \frac{\ln(1-\theta\cot\theta)}{\cos^2\theta+\mu^2\sin^2\theta}\,d\theta , $$
 
-specular and free ends become $\partial_x\rho = 0$.  In space: Chebyshev collocation (Fourier collocation with periodic
+specular, diffuse and free ends become $\partial_x\rho = 0$.  In space: Chebyshev collocation (Fourier collocation with periodic
 ends); in time: the matrix exponential of the collocated system, exact for coefficients and data that do not depend on t.
 The error is therefore spectral in the number of points for t > 0, also when initial and boundary data disagree.
 

@@ -10,11 +10,15 @@ Reference: Alcouffe (1985), Nucl. Sci. Eng. 90, 85, DOI 10.13182/NSE85-1 (first-
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 from ..problem.scheme import Array
+
+if TYPE_CHECKING:
+    from ..problem.case import Case
 
 
 class Uncollided:
@@ -56,3 +60,20 @@ class Uncollided:
         # the factor keeps the first node's v above the slowest ray in floating point
         f = self.f(t, x[..., None], self.direction * v * (1.0 + 1e-14))
         return (weight * f).sum(-1), self.direction * (weight * v * f).sum(-1) / self.eps
+
+
+def uncollided_rays(case: "Case", eps: float) -> list[Uncollided]:
+    """The uncollided part of every end that is not dark; none unless both ends are in-flow."""
+    sides = (case.boundary.left, case.boundary.right)
+    if any(side.kind != "inflow" for side in sides):
+        return []
+
+    def total(x: Array) -> Array:
+        return case.equation.sigma_s(x=x) + eps**2 * case.equation.sigma_a(x=x)
+
+    ends = (case.domain.x, case.domain.x[::-1])
+    return [
+        Uncollided(lambda t, v, side=side: side.f(t=t, v=v, eps=eps), total, *end, eps)
+        for side, end in zip(sides, ends, strict=True)
+        if side.f.constant != 0.0
+    ]

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
+from scipy.interpolate import CubicSpline
 from scipy.sparse.linalg import splu
 
 from ..problem.scheme import COARSER, Array, SchemeOptions
@@ -38,7 +39,7 @@ from ..problem.scheme import Scheme as SchemeBase
 from ..problem.status import BadInput, NumericalError, Snapshot
 from ..problem.velocity.slab_double_gauss import VelocitySet as DoubleGauss
 from ._collided_sweep import Sweeper
-from ._first_collision import Uncollided
+from ._first_collision import Uncollided, uncollided_rays
 
 if TYPE_CHECKING:
     from ..problem.case import Case
@@ -124,6 +125,12 @@ def make_derivatives(h: Array, periodic: bool) -> tuple[sp.csr_matrix, sp.csr_ma
     return result[0], result[1], column[0], column[1]
 
 
+def flux(edges: Array, means: Array, x: Array) -> Array:
+    """J at x from its cell means, which is what the weak form balances: in a layer its other modes are errors over eps."""
+    through = np.append(0.0, np.cumsum(np.diff(edges) * means))
+    return CubicSpline(edges, through)(x, 1)
+
+
 class Scheme(SchemeBase):
     """Implicit S_N with DG(2) and SDIRK3."""
 
@@ -191,27 +198,10 @@ class Scheme(SchemeBase):
             t = end
         return plan
 
-    @staticmethod
-    def _rays(case: "Case", eps: float) -> list[Uncollided]:
-        """The uncollided parts, if both ends are in-flow and eps is large enough to need them."""
-        sides = (case.boundary.left, case.boundary.right)
-        if eps < SPLIT or any(side.kind != "inflow" for side in sides):
-            return []
-
-        def total(x: Array) -> Array:
-            return case.equation.sigma_s(x=x) + eps**2 * case.equation.sigma_a(x=x)
-
-        ends = (case.domain.x, case.domain.x[::-1])
-        return [
-            Uncollided(lambda t, v, side=side: side.f(t=t, v=v, eps=eps), total, *end, eps)
-            for side, end in zip(sides, ends, strict=True)
-            if side.f.constant != 0.0
-        ]
-
     def march(
         self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
-        if rays := self._rays(case, eps):
+        if eps >= SPLIT and (rays := uncollided_rays(case, eps)):
             yield from self._march_collided(case, eps, options, rays, resume)
             return
         edges = self.edges(case, options)
@@ -233,8 +223,13 @@ class Scheme(SchemeBase):
         sigma_s, sigma_a = mass_matrix(equation.sigma_s(x=points)), mass_matrix(equation.sigma_a(x=points))
         plus, minus, in_left, in_right = make_derivatives(h, periodic)
         ahead = v > 0
-        # reflection: what enters at an end is what leaves it, at -v (specular) or at v (free, zero gradient)
+        # what enters at an end is what leaves it: at -v (specular), at v (free, zero gradient), or the isotropic
+        # distribution of the same flux (diffuse)
         mirror = np.searchsorted(v, -v[::-1])[::-1]
+
+        def emit(leaving: Array) -> Array:
+            share = w * np.abs(v) * leaving
+            return np.tile(share / share.sum(), (m, 1))
 
         def couple(keep: Array, enter: Array | None = None) -> Array:
             """Matrix over (rho, g) of v D with derivative acting for directions `keep`, taking values by `enter`."""
@@ -250,10 +245,10 @@ class Scheme(SchemeBase):
             (left, in_left, ahead, 0, basis(np.array([-1.0]))[:, 0]),
             (right, in_right, ~ahead, n - 1, basis(np.array([1.0]))[:, 0]),
         ):
-            if side.kind in ("specular", "free"):
+            if side.kind in ("specular", "diffuse", "free"):
                 row = np.zeros((1, n * p))
                 row[0, at * p : (at + 1) * p] = trace
-                enter = np.eye(m)[mirror] if side.kind == "specular" else None
+                enter = {"specular": np.eye(m)[mirror], "diffuse": emit(~keep), "free": None}[side.kind]
                 A = A + sp.kron(sp.csr_array(column[:, None]) @ sp.csr_array(row), couple(keep, enter))
         A = A + sp.kron(sigma_s, np.diag(np.r_[0.0, np.ones(m)]))
         A = sp.csc_array(A + sp.kron(sigma_a, np.diag(np.r_[1.0, np.full(m, eps**2)])))
@@ -283,7 +278,7 @@ class Scheme(SchemeBase):
         plan, middle = self._schedule(case, options), basis(np.array([0.0]))[:, 0]
         total = sum(count for _, count in plan)
         times, output = case.domain.output_times, 0
-        closed = periodic and not sigma_a.data.any()
+        closed = not sigma_a.data.any() and all(s.kind in ("periodic", "specular", "diffuse") for s in (left, right))
         mass0 = float(h @ rho0.reshape(n, p)[:, 0])
         clock = 0.0
         for dt, count in plan:
@@ -315,7 +310,8 @@ class Scheme(SchemeBase):
                     continue
                 modes = y.reshape(n, p, m + 1)
                 values = np.einsum("cpq,p->cq", modes, middle)
-                fields = {"rho": values[:, 0], "J": values[:, 1:] @ (w * v)}
+                J = flux(edges, modes[:, 0, 1:] @ (w * v), centre)
+                fields = {"rho": values[:, 0], "J": J}
                 if options.distribution:
                     fields["f"] = values[:, :1] + eps * values[:, 1:]
                 scalars = {}
@@ -392,7 +388,7 @@ class Scheme(SchemeBase):
                 moments = [ray.moments(t, x) for ray in rays]
                 fields = {
                     "rho": collided @ w + sum(rho for rho, _ in moments),
-                    "J": collided @ (w * v) / eps + sum(J for _, J in moments),
+                    "J": flux(edges, (w * v) @ f[:, :, 0] / eps, x) + sum(J for _, J in moments),
                 }
                 if options.distribution:
                     fields["f"] = collided + sum(ray.f(t, x[:, None], v) for ray in rays)

@@ -30,9 +30,12 @@ class Initial(Table):
 
 
 class Side(SideTable):
-    """An end: `periodic`, `inflow` (f(t, v) of the entering directions, v = |v| > 0), `specular`, `free`."""
+    r"""An end: `periodic`, `inflow` (f(t, v) of the entering directions, v = |v| > 0), `specular`, `diffuse`, `free`.
 
-    kind: Literal["periodic", "inflow", "specular", "free"]
+    A diffuse wall sends back what meets it, isotropically: $f = 2\int_0^1 v f_{\rm out}\,dv$ for the entering directions.
+    """
+
+    kind: Literal["periodic", "inflow", "specular", "diffuse", "free"]
     f: Annotated[Expression, In("t", "v", "eps")] | None = None
 
 

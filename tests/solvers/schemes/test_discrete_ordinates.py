@@ -83,6 +83,25 @@ def test_specular_ends_equal_the_even_continuation():
     np.testing.assert_allclose(box.fields["rho"], ring.fields["rho"][:12], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("eps", [1.0, 1e-3, 1e-8])
+def test_walls_keep_the_mass_to_round_off(eps):
+    walls = ("boundary.left='diffuse'", "boundary.right='specular'", "initial.f='(2 + sin(5*x))*(1 + v + v**2)'")
+    _, _, last, snapshots = solve("transport_periodic", eps, *walls, cells=18, graded=1, steps=6)
+    assert all(s.scalars["drift_mass"] < 1e-14 for s in snapshots if s.fields)
+    assert np.ptp(last.fields["rho"]) > 1e-4
+
+
+def test_diffuse_walls_leave_an_isotropic_gas_at_rest_and_mix_a_beam():
+    walls = [f"boundary.{side}='diffuse'" for side in ("left", "right")]
+    _, _, last, _ = solve("transport_periodic", 1.0, *walls, "initial.f='1'", cells=9, graded=1, steps=6)
+    np.testing.assert_allclose(last.fields["rho"], 1.0, rtol=0, atol=1e-12)
+    slow = ("equation.sigma_s=1e-9", "domain.t_end=200.0", "domain.output_times=[200.0]")
+    case, _, last, _ = solve(
+        "transport_periodic", 1.0, *walls, *slow, "initial.f='1 + v'", cells=9, graded=1, steps=40, distribution=True
+    )
+    np.testing.assert_allclose(last.fields["f"][:, case.velocity.nodes_and_weights()[0] > 0.5], 1.0, atol=1e-3)
+
+
 def test_uncollided_moments():
     # sigma = 0, F = 1: <f_u> = (1 - eps x/t)/2, <v f_u>/eps = (1 - (eps x/t)^2)/(4 eps)
     ray = Uncollided(lambda t, v: np.ones_like(v), np.zeros_like, 0.0, 1.0, 0.5)
