@@ -10,6 +10,7 @@ from solvers.problem.registry import Registry, nearest
 
 formulations = Registry("apnn.formulations", "Formulation")
 networks = Registry("apnn.networks", "Network")
+equations = Registry("solvers.problem.equations", "Equation")
 methods = Registry("hrgrad.methods", "Method")
 optimizers = Registry("hrgrad.optimizers", "Optimizer")
 
@@ -73,8 +74,8 @@ class TrainOptions(Table):
     @classmethod
     def _formulation(cls, value: str) -> str:
         _known(formulations, value)
-        if cls.equation_kind and cls.equation_kind not in _equations_of(value):
-            fitting = [name for name in formulations.names() if cls.equation_kind in _equations_of(name)]
+        if cls.equation_kind and cls.equation_kind != equation_of(value):
+            fitting = [name for name in formulations.names() if cls.equation_kind == equation_of(name)]
             raise ValueError(f"'{value}' does not solve '{cls.equation_kind}': {nearest(value, fitting)}")
         return value
 
@@ -97,9 +98,9 @@ class TrainOptions(Table):
         return value
 
 
-def _equations_of(formulation: str) -> tuple[str, ...]:
-    """Equations that a formulation solves, by the first part of its name: no import of torch."""
-    return (formulation.split("_", 1)[0],)
+def equation_of(formulation: str) -> str:
+    """The equation that a formulation solves, which its name begins with: no import of torch."""
+    return max((kind for kind in equations.names() if formulation.startswith(f"{kind}_")), key=len, default="")
 
 
 @cache

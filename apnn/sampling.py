@@ -29,28 +29,29 @@ def collocation(
     points: int,
     knudsen: tuple[float, float],
     t_end: float,
-    x: tuple[float, float],
-    stratify: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """eps (m, B), t (m, B), x (m, B) after `refresh` refreshes.
+    *space: tuple[float, float],
+    stratify: Callable[..., tuple[Tensor, ...]] | None = None,
+) -> tuple[Tensor, ...]:
+    """eps, t, x[, y], each (m, B), after `refresh` refreshes; `space` holds the intervals of x[, y].
 
-    stratify   t and x from eps and a point of the unit square, where a formulation knows where the solution is steep
+    stratify   t, x[, y] from eps and a point of the unit cube, where a formulation knows where the solution is steep
     """
     sizes = [points // GROUPS + (group < points % GROUPS) for group in range(GROUPS)]
     eps_parts, place_parts = [], []
     for group, size in enumerate(sizes):
         generation = (refresh - group - 1) // GROUPS + 1 if refresh > group else 0
         key = (seed * 1_000_003 + group) * 1_000_003 + generation
-        sobol = torch.quasirandom.SobolEngine(2, scramble=True, seed=key % (2**31))
-        place_parts.append(sobol.draw(size * tasks, dtype=torch.float64).view(size, tasks, 2).transpose(0, 1))
+        sobol = torch.quasirandom.SobolEngine(1 + len(space), scramble=True, seed=key % (2**31))
+        place_parts.append(
+            sobol.draw(size * tasks, dtype=torch.float64).view(size, tasks, 1 + len(space)).transpose(0, 1)
+        )
         generator = torch.Generator().manual_seed(key)
         eps_parts.append(torch.rand(tasks, size, generator=generator, dtype=torch.float64))
     place, share = torch.cat(place_parts, dim=1), torch.cat(eps_parts, dim=1)
-    low, high = math.log(knudsen[0]), math.log(knudsen[1])
+    first, last = math.log(knudsen[0]), math.log(knudsen[1])
     bins = torch.arange(tasks, dtype=torch.float64)[:, None]
-    eps = torch.exp(low + (high - low) * (bins + share) / tasks)
+    eps = torch.exp(first + (last - first) * (bins + share) / tasks)
     if stratify is not None:
-        return eps, *stratify(eps, place[..., 0], place[..., 1])
+        return eps, *stratify(eps, *place.unbind(-1))
     t = t_end * (EARLIEST + (1.0 - EARLIEST) * place[..., 0] ** TIME_POWER)
-    xs = x[0] + (x[1] - x[0]) * place[..., 1]
-    return eps, t, xs
+    return eps, t, *(low + (high - low) * place[..., 1 + k] for k, (low, high) in enumerate(space))

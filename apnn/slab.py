@@ -36,10 +36,11 @@ def half_range(nodes: int) -> tuple[Array, Array]:
 
 
 def product(a: Tensor, b: Tensor, axis: int) -> Tensor:
-    """Value, d_t, d_x of a b from those of a and b along `axis`."""
-    a0, a1, a2 = a.unbind(axis)
-    b0, b1, b2 = b.unbind(axis)
-    return torch.stack([a0 * b0, a1 * b0 + a0 * b1, a2 * b0 + a0 * b2], dim=axis)
+    """Value and derivatives of a b from those of a and b along `axis`."""
+    value, *slopes = a.unbind(axis)
+    other, *others = b.unbind(axis)
+    pairs = zip(slopes, others, strict=True)
+    return torch.stack([value * other, *(s * other + value * o for s, o in pairs)], dim=axis)
 
 
 def make_lift(case: Case, velocities: int, device: str) -> Lift:

@@ -59,7 +59,7 @@ class Model:
         return self._batch
 
     def _places(self, refresh: int) -> list[Tensor]:
-        """eps, t, x, each (m, B)."""
+        """eps, t, x[, y], each (m, B)."""
         options, domain = self.options, self.case.domain
         points = collocation(
             options.seed,
@@ -68,8 +68,8 @@ class Model:
             options.points,
             self.case.knudsen.train,
             domain.t_end,
-            domain.x,
-            getattr(self.formulation, "stratify", None),
+            *([domain.x] if domain.y is None else [domain.x, domain.y]),
+            stratify=getattr(self.formulation, "stratify", None),
         )
         return [tensor.to(self.device) for tensor in points]
 
@@ -328,9 +328,9 @@ def _map(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 @torch.no_grad()
 def predict(
-    case: Case, options: TrainOptions, state: Mapping[str, Any], eps: list[float], times: Any, x: Any
+    case: Case, options: TrainOptions, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
 ) -> dict[str, np.ndarray]:
-    """Fields of a trained network at every eps, time and place: arrays (eps, t, x).
+    """Fields of a trained network at every eps, time and place: arrays (eps, t, x[, y]); `space` holds the axes x[, y].
 
     state   anything that holds `theta` (P,): a snapshot's state, or the `network` of a result.
     """
@@ -340,7 +340,7 @@ def predict(
         raise BadInput(
             f"the network holds {theta.numel()} parameters, the case's [train] table says {model.network.size}"
         )
-    axes = [torch.as_tensor(np.asarray(a, dtype=float)) for a in (eps, times, x)]
+    axes = [torch.as_tensor(np.asarray(a, dtype=float)) for a in (eps, times, *space)]
     shape = tuple(len(axis) for axis in axes)
     flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in model.formulation.fields}

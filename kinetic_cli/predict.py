@@ -30,7 +30,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
     knudsen: Annotated[str, typer.Option(help="Knudsen numbers, separated by commas.")],
     times: Annotated[str | None, typer.Option(help="Times, separated by commas; else the case's output times.")] = None,
-    points: Annotated[int, typer.Option(min=2, help="Number of cells of a uniform grid.")] = 400,
+    points: Annotated[int, typer.Option(min=2, help="Number of cells of a uniform grid, per direction.")] = 400,
 ) -> None:
     """Evaluate a trained network in milliseconds and write a result file.
 
@@ -52,10 +52,10 @@ def predict(
     for value in eps:
         if not low <= value <= high:
             screen.say(f"warning: eps = {value:g} lies outside the trained range [{low:g}, {high:g}]: extrapolation")
-    x = default_grid(case, points)
-    coordinates = {"eps": np.array(eps), "t": np.array(t), "x": x}
+    space = default_grid(case, points)
+    coordinates = {"eps": np.array(eps), "t": np.array(t), **space}
     result = Result(case, "train", f"{trained.run}-predict", coordinates, {}, status=Status.DONE)
-    result.fields = evaluate(case, train_options(case), trained.network, eps, np.array(t), x)
+    result.fields = evaluate(case, train_options(case), trained.network, eps, np.array(t), *space.values())
     result.network = trained.network
     kept: dict[str, Any] = {
         key: trained.attributes[key] for key in ("method", "seed", "dtype", "device") if key in trained.attributes

@@ -24,6 +24,7 @@ from .sheets import errors_sheet
 
 #: looks at the error against the reference: the first after so many seconds of training, the next at so many times that
 FIRST_LOOK, NEXT_LOOK = 1.0, 1.25
+SPACE = ("x", "y")
 #: options that may change between a checkpoint and its continuation
 BUDGET = ("time_limit", "checkpoint_seconds", "diagnose")
 
@@ -205,16 +206,16 @@ class Training:
         """Largest relative L2 error of rho over the reference's Knudsen numbers, at the output times."""
         assert self.reference is not None
         axes = self.reference.coordinates
-        fields = self.predict(list(axes["eps"]), axes["t"], axes["x"])
+        fields = self.predict(list(axes["eps"]), axes["t"], *(axes[axis] for axis in SPACE if axis in axes))
         weights = cell_weights(axes)
         pairs = zip(fields["rho"], self.reference.fields["rho"], strict=True)
         return max(relative_l2(ours, theirs, weights) for ours, theirs in pairs)
 
-    def predict(self, eps: list[float], times: Any, x: Any) -> dict[str, Any]:
+    def predict(self, eps: list[float], times: Any, *space: Any) -> dict[str, Any]:
         from apnn.train import predict
 
         assert self.state is not None
-        found: dict[str, Any] = predict(self.case, self.options, self.state, eps, times, x)
+        found: dict[str, Any] = predict(self.case, self.options, self.state, eps, times, *space)
         return found
 
     def save(self) -> None:
@@ -242,10 +243,11 @@ class Training:
                 message
             )  # nothing but a loss that was not finite from the start ends a run without a step
         steps = int(self.state["step"])
-        x = self.reference.coordinates["x"] if self.reference else default_grid(self.case)
-        result.coordinates["x"] = np.asarray(x)
+        known = self.reference.coordinates if self.reference else default_grid(self.case)
+        space = {axis: np.asarray(known[axis]) for axis in SPACE if axis in known}
+        result.coordinates |= space
         eps = list(result.coordinates["eps"])
-        result.fields = self.predict(eps, result.coordinates["t"], x)
+        result.fields = self.predict(eps, result.coordinates["t"], *space.values())
         result.network = {"theta": np.asarray(self.state["theta"]), "steps": steps}
         if status is Status.DIVERGED:
             # the optimizer's arrays have moved on since the last good step: keep the last whole checkpoint
@@ -268,7 +270,8 @@ class Training:
             raise KeyboardInterrupt
 
 
-def default_grid(case: Case, cells: int = 200) -> Any:
-    """Cell centres of a uniform grid on the case's domain."""
-    low, high = case.domain.x
-    return low + (high - low) * (np.arange(cells) + 0.5) / cells
+def default_grid(case: Case, cells: int = 200) -> dict[str, Any]:
+    """Cell centres of a uniform grid on the case's domain, by axis."""
+    intervals = [(axis, getattr(case.domain, axis)) for axis in SPACE]
+    ranges = {axis: interval for axis, interval in intervals if interval is not None}
+    return {axis: low + (high - low) * (np.arange(cells) + 0.5) / cells for axis, (low, high) in ranges.items()}

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 
+from apnn.options import equation_of
 from kinetic_cli.kinds import KINDS
 from solvers.problem.read import read_case
 
@@ -99,7 +100,7 @@ def pairs(table):
     return [
         pytest.param(name, *entry, id=f"{name}-{entry[0][0]}-{i}")
         for name in NAMES
-        for i, entry in enumerate(table.get(name.split("_")[0], []))
+        for i, entry in enumerate(table.get(equation_of(name), []))
     ]
 
 
@@ -149,7 +150,7 @@ def test_only_the_limit_solution_does_if_asymptotic_preserving(name, problem, so
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [(name, problem) for name in NAMES for problem in PROBLEMS.get(name.split("_")[0], [])],
+    [(name, problem) for name in NAMES for problem in PROBLEMS.get(equation_of(name), [])],
 )
 def test_shapes_and_derivatives(name, problem):
     """Names and sizes are as declared; d_t, d_x of the unknowns are those of their values, through features and ansatz."""

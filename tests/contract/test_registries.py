@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from apnn.options import equation_of
 from kinetic_cli.kinds import KINDS, summary
 from solvers.problem.status import BadInput
 
@@ -30,9 +31,9 @@ def test_module_keeps_the_promises_of_its_folder(kind, name):
 
 @pytest.mark.parametrize("name", KINDS["formulations"].names())
 def test_formulation_is_named_after_its_equation(name):
-    """`[train]` is checked without torch: the first word of the file name says which equation it solves."""
+    """`[train]` is checked without torch: the beginning of the file name says which equation it solves."""
     formulation = KINDS["formulations"].load(name)
-    assert formulation.equations == (name.split("_")[0],)
+    assert formulation.equations == (equation_of(name),)
     assert all(equation in KINDS["equations"] for equation in formulation.equations)
 
 
