@@ -17,10 +17,11 @@ from solvers.problem.status import BadInput, KineticError
 
 from . import screen
 from .measures import delta_m, error, f1, mean_rank, success
-from .metrics import by_task, contender, front_score, paired_p
+from .metrics import SINGLE, by_task, contender, front_score, paired_p
 from .sheets import Format, sheets
 
 COLUMNS = ("case", "run", "method", "seed", "eps", "seen", "t", "field")
+BUDGET = ("time_limit", "clock", "steps", "second_order", "second_steps")
 MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "decided", "mass_error", "f1")
 
 
@@ -46,6 +47,8 @@ def compare(
     store_errors(found)
     for line in found["skipped"]:
         screen.say(f"skipped: {line}")
+    for line in found["notes"]:
+        screen.say(line)
     if not found["errors"] and not found["limits"]:
         raise BadInput("nothing to compare: no reference with a result of the same case; run `kinetic reference` first")
     if chosen is Format.json:
@@ -96,6 +99,7 @@ def comparison(paths: list[Path], tolerance: float = 1e-2) -> dict[str, Any]:
         "summary": [],
         "cost": [],
         "skipped": skipped,
+        "notes": [],
         "groups": [],
     }
     for members in groups.values():
@@ -115,11 +119,27 @@ def comparison(paths: list[Path], tolerance: float = 1e-2) -> dict[str, Any]:
                 kept.append((path, result, rows))
         for path, result in [reference, *((path, result) for path, result, _ in kept)]:
             found["cost"].append(cost_row(path, result))
+        found["notes"] += unequal_budgets([result for _, result, _ in kept])
         found["groups"].append({"reference": reference, "results": kept})
     trained = [row for row in found["errors"] if row["kind"] == "train"]
     found["ranks"] = ranks(trained)
     found["summary"] = summary(trained, tolerance)
     return found
+
+
+def unequal_budgets(results: list[Result]) -> list[str]:
+    """One line if trained results of a case had different budgets: their ranks are not a fair race."""
+    budgets: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        if result.kind == "train" and contender({"run": result.run}) != SINGLE:
+            table = result.case.train
+            budgets[", ".join(f"{key} {table[key]}" for key in BUDGET if table.get(key) is not None)].append(result.run)
+    if len(budgets) < 2:
+        return []
+    told = "; ".join(
+        f"{runs[0]}{f' and {len(runs) - 1} more' * (len(runs) > 1)}: {text}" for text, runs in budgets.items()
+    )
+    return [f"{results[0].case.name}: budgets differ, so ranks are no fair race ({told})"]
 
 
 def cost_row(path: Path, result: Result) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from solvers.problem.read import read_case
 from solvers.problem.result import Result
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,37 @@ def test_compare_names_what_it_skips(kinetic, folder, tmp_path):
     kinetic("compare", tmp_path, cwd=folder, expect=2)
     _, err = kinetic("compare", "nothing", cwd=folder, expect=2)
     assert "no such file or folder" in err
+
+
+def test_compare_names_each_result_that_does_not_fit(kinetic, folder, tmp_path):
+    """Another problem, NaN in a field, no field in common, other budgets: named, and the good ones still compared."""
+    source = folder / "results/bgk_smooth"
+    (tmp_path / "reference.h5").write_bytes((source / "reference.h5").read_bytes())
+    good = Result.read(source / "hrgrad-seed0.h5")
+    good.write(tmp_path / "good-seed0.h5")
+
+    def changed(run, change):
+        other = Result.read(source / "hrgrad-seed0.h5")
+        other.run = run
+        change(other)
+        other.write(tmp_path / f"{run}.h5")
+
+    def other_problem(result):
+        result.case = read_case(CASES / "sod.toml", overrides=["knudsen.evaluate=[0.1, 1e-3]", "knudsen.unseen=[]"])
+
+    changed("problem-seed0", other_problem)
+    changed("nan-seed0", lambda result: result.fields["u"].__setitem__((0, -1, 3), np.nan))
+    changed("bare-seed0", lambda result: setattr(result, "fields", {"colour": result.fields["rho"]}))
+    longer = {**good.case.train, "steps": good.case.train["steps"] + 1}
+    changed("longer-seed0", lambda result: setattr(result, "case", result.case.model_copy(update={"train": longer})))
+    out, err = kinetic("compare", tmp_path, "--json", "--no-figures", cwd=folder)
+    assert "problem-seed0.h5: no reference of this case" in err
+    assert "nan-seed0.h5: u at eps = 0.1 is not finite" in err
+    assert "bare-seed0.h5: has no fields in common" in err
+    assert "budgets differ" in err
+    rows = json.loads(out)["errors"]
+    assert {row["run"] for row in rows} == {"hrgrad-seed0", "nan-seed0", "longer-seed0"}
+    assert not [row for row in rows if row["run"] == "nan-seed0" and row["field"] == "u" and row["eps"] == 0.1]
 
 
 def test_foreign_result_is_compared(kinetic, folder, tmp_path):
