@@ -35,6 +35,15 @@ def by_task(rows: list[Row]) -> dict[Task, dict[str, list[float]]]:
     return tasks
 
 
+def by_contender(rows: list[Row]) -> dict[str, dict[float, list[float]]]:
+    """contender -> eps -> log10 errors of rho over seeds, all output times together, of one case."""
+    found: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
+            found[contender(row)][row["eps"]].append(float(np.log10(row["relative_l2"])))
+    return found
+
+
 def front_score(value: Array, reference: Array, x: Array) -> float:
     """F1 of detecting the steep cells of `reference`, both (t, x); NaN where it is flat (`kinetic explain f1`)."""
     slopes = [np.abs(np.gradient(field, x, axis=-1)) for field in (value, reference)]

@@ -13,7 +13,8 @@ from solvers.problem.status import BadInput
 
 from . import screen
 from .comparison import comparison
-from .sheets import Sheet, errors_sheet, sheets
+from .plot import best_of_each
+from .sheets import MANY, Sheet, errors_sheet, sheets
 
 #: points of a curve and significant digits on the page
 POINTS = 400
@@ -83,15 +84,22 @@ def section(group: dict[str, Any], number: int, charts: dict[str, list[dict[str,
     parts = [f"<h2>{escape(case.title)} ({escape(case.name)})</h2>"]
     parts.append(f"<p>Equation <code>{escape(case.equation.kind)}</code>, eps from {knudsens(reference)}.</p>")
     results = [result for _, result, _ in group["results"]]
-    charts[f"profiles{number}"] = profile_charts(reference, results)
+    best = best_of_each([(result, rows) for _, result, rows in group["results"]])
+    if len(best) < len(results):
+        parts.append(
+            f"<p>Figures show one run of each of the {len(best)} best contenders, tables all {len(results)} runs.</p>"
+        )
+    compared = [entry for entry in group["results"] if entry[1] in best]
+    charts[f"profiles{number}"] = profile_charts(reference, best)
     parts.append(figure(f"profiles{number}", "profiles at the last output time"))
-    if errors := error_charts(group["results"]):
+    if errors := error_charts(compared):
         charts[f"errors{number}"] = errors
         parts.append(figure(f"errors{number}", "relative L2 error over the Knudsen number"))
-    if losses := loss_charts(results):
+    if losses := history_charts(best):
         charts[f"losses{number}"] = losses
-        parts.append(figure(f"losses{number}", "loss over wall seconds"))
-    parts += [table(errors_sheet(result, rows)) for _, result, rows in group["results"]]
+        parts.append(figure(f"losses{number}", "loss and worst error of rho over seconds of training"))
+    own = "\n".join(table(errors_sheet(result, rows)) for _, result, rows in group["results"])
+    parts.append(f"<details><summary>errors of every run</summary>{own}</details>" if len(results) > MANY else own)
     parts.append(table(provenance_sheet([(path, reference), *((p, r) for p, r, _ in group["results"])])))
     commands = "\n".join(str(r.attributes.get("command", "")) for r in [reference, *results])
     parts.append(f"<h3>To reproduce</h3><pre>{escape(commands)}</pre>")
@@ -176,11 +184,16 @@ def error_charts(compared: list[tuple[Path, Result, list[dict[str, Any]]]]) -> l
     return charts
 
 
-def loss_charts(results: list[Result]) -> list[dict[str, Any]]:
-    """Loss over seconds, per run."""
-    curves = [
-        line(result.run, result.history["seconds"], result.history["loss"])
-        for result in results
-        if len(result.history.get("loss", [])) > 1
-    ]
-    return [{"title": "loss", "axis": "seconds", "logarithmic": "y", "curves": curves}] if curves else []
+def history_charts(results: list[Result]) -> list[dict[str, Any]]:
+    """Loss, and the worst error of rho, over seconds, per run."""
+    charts = []
+    for column, title in (("loss", "loss"), ("error_rho", "worst error of rho")):
+        curves = []
+        for result in results:
+            values = np.asarray(result.history.get(column, []), dtype=float)
+            known = np.isfinite(values)
+            if known.sum() > 1:
+                curves.append(line(result.run, np.asarray(result.history["seconds"])[known], values[known]))
+        if curves:
+            charts.append({"title": title, "axis": "seconds", "logarithmic": "y", "curves": curves})
+    return charts

@@ -11,9 +11,11 @@ import numpy as np
 from solvers.problem.result import Result
 
 from . import screen
-from .metrics import slope
+from .metrics import by_contender, contender, slope
 
 Row = dict[str, Any]
+#: results of one case above which they share a table
+MANY = 6
 
 
 class Format(StrEnum):
@@ -82,16 +84,47 @@ def sheets(found: dict[str, Any]) -> list[Sheet]:
     pages = []
     for group in found["groups"]:
         name = group["reference"][1].case.name
-        pages += [errors_sheet(result, rows) for _, result, rows in group["results"]]
+        if len(group["results"]) > MANY:
+            pages.append(contenders_sheet(name, [row for _, _, rows in group["results"] for row in rows]))
+        else:
+            pages += [errors_sheet(result, rows) for _, result, rows in group["results"]]
         limit = [row for row in found["limits"] if row["case"] == name]
         if limit and not group["results"]:
             rows = [[f"{row['eps']:g}", screen.number(row["ap_error"])] for row in limit]
             pages.append(Sheet(f"{name}: reference, distance of rho to the limit", ["eps", "AP"], rows))
     if len(found["summary"]) > 1:
         pages.append(summary_sheet(found["summary"], found["ranks"].get("tasks", 0)))
-    rows = [[c["case"], c["run"], f"{c['seconds']:.1f}", *work(c), c["status"]] for c in found["cost"]]
+    costs = found["cost"] if len(found["cost"]) <= 2 * MANY else cost_by_contender(found["cost"])
+    rows = [[c["case"], c["run"], f"{c['seconds']:.1f}", *work(c), c["status"]] for c in costs]
     pages.append(Sheet("cost", ["case", "run", "seconds", "steps", "ms/step", "MiB", "status"], rows))
     return pages
+
+
+def contenders_sheet(name: str, rows: list[Row]) -> Sheet:
+    """Error of rho per contender and Knudsen number, all output times together, geometric mean over seeds; the best first."""
+    logs = by_contender(rows)
+    eps = sorted({number for cells in logs.values() for number in cells}, reverse=True)
+    means = {c: {n: float(10.0 ** np.mean(values)) for n, values in cells.items()} for c, cells in logs.items()}
+    order = sorted(means, key=lambda c: float(np.mean(np.log(list(means[c].values())))))
+    lines = [[c, *(screen.number(means[c].get(n), 1) for n in eps)] for c in order]
+    return Sheet(f"{name}: relative L2 error of rho over all output times", ["eps", *(f"{n:g}" for n in eps)], lines)
+
+
+def cost_by_contender(costs: list[Row]) -> list[Row]:
+    """Means over the seeds of every contender of a case, the largest memory, every status that occurred."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for cost in costs:
+        groups[cost["case"], contender(cost)].append(cost)
+    rows = []
+    for (case, name), members in groups.items():
+        row: Row = {"case": case, "run": name, "status": ", ".join(sorted({c["status"] for c in members}))}
+        for key in ("seconds", "steps", "seconds_per_step"):
+            known = [c[key] for c in members if c[key] is not None]
+            row[key] = float(np.mean(known)) if known else None
+        row["steps"] = round(row["steps"])
+        row["peak_memory_mib"] = max((c["peak_memory_mib"] for c in members if c["peak_memory_mib"]), default=None)
+        rows.append(row)
+    return rows
 
 
 def work(cost: Row) -> list[str]:

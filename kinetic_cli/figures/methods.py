@@ -3,22 +3,18 @@
 Best contender on top.  Darker is better.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..metrics import contender
+from ..metrics import by_contender
 from ..plot import View, panels, pyplot_now
 
 
 def figures(view: View) -> Iterator[tuple[str, Any]]:
     """One figure where at least two contenders were compared."""
-    cells: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in view.rows:
-        if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
-            cells[contender(row)][row["eps"]].append(float(np.log10(row["relative_l2"])))
+    cells = by_contender(view.rows)
     if len(cells) > 1:
         yield "", heat(view, cells)
 

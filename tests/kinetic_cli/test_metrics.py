@@ -6,7 +6,7 @@ import pytest
 from kinetic_cli.comparison import summary
 from kinetic_cli.measures import delta_m, error, f1, mean_rank, success
 from kinetic_cli.metrics import contender, front_score, mean_ranks, paired_p, slope
-from kinetic_cli.sheets import Format, Sheet, summary_sheet, tex
+from kinetic_cli.sheets import Format, Sheet, contenders_sheet, cost_by_contender, summary_sheet, tex
 
 
 def test_mean_ranks_share_ties_and_put_failures_last():
@@ -97,3 +97,24 @@ def test_tables_print_as_markdown_and_latex(capsys):
     assert r"\caption{a\_b: 5 \%}" in out
     assert r"$<3\cdot 10^{-4}$" in out
     assert tex("hrgrad-seed0") == "hrgrad-seed0"
+
+
+def test_many_results_share_tables():
+    """More than six results of a case: one row per contender, seeds by their geometric mean, costs by their mean."""
+    rows, cost = [], []
+    for k, name in enumerate(("ls", "hrgrad", "config", "rlw", "mgda")):
+        for seed in (0, 1, 2):
+            run = f"{name}-seed{seed}"
+            rows.append(
+                {"run": run, "field": "rho", "t": None, "eps": 0.1, "relative_l2": (5 - k) * 10.0 ** (seed - 4)}
+            )
+            numbers = {"seconds": 1.0 + seed, "steps": 10, "seconds_per_step": 0.1, "peak_memory_mib": 100.0 + seed}
+            cost.append({"case": "sod", "run": run, "status": "done" if seed else "time limit", **numbers})
+    sheet = contenders_sheet("sod", rows)
+    assert [row[0] for row in sheet.rows] == ["mgda", "rlw", "config", "hrgrad", "ls"]
+    assert sheet.rows[-1] == ["ls", "5.0e-03"]
+    (first, *others) = cost_by_contender(cost)
+    assert len(others) == 4
+    assert first["seconds"] == 2.0
+    assert first["peak_memory_mib"] == 102.0
+    assert first["status"] == "done, time limit"
