@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.optimize import brentq
 
 from solvers.problem.case import Case
+from solvers.problem.riemann_states import star_density, star_state
 from solvers.problem.scheme import Array
 from solvers.problem.scheme import Limit as AbstractLimit
 from solvers.problem.status import NumericalError
@@ -43,44 +43,25 @@ def riemann(left: State, right: State, gamma: float, xi: Array) -> tuple[Array, 
 
     A vacuum between the states is answered with rho = 0 and T = 0 there.
     """
-    pressures = [s.rho * s.T for s in (left, right)]
-    sounds = [np.sqrt(gamma * s.T) for s in (left, right)]
-    if 2.0 * (sounds[0] + sounds[1]) / (gamma - 1.0) <= right.u - left.u:
+    found = star_state(left, right, gamma)
+    if found is None:
         return _vacuum(left, right, gamma, xi)
-
-    def jump(p: float, k: int) -> float:
-        state, pk, ck = (left, right)[k], pressures[k], sounds[k]
-        if p > pk:  # shock, (4.6)
-            return float(
-                (p - pk) * np.sqrt(2.0 / ((gamma + 1.0) * state.rho) / (p + (gamma - 1.0) / (gamma + 1.0) * pk))
-            )
-        return float(2.0 * ck / (gamma - 1.0) * ((p / pk) ** ((gamma - 1.0) / (2.0 * gamma)) - 1.0))
-
-    def mismatch(p: float) -> float:
-        return jump(p, 0) + jump(p, 1) + right.u - left.u
-
-    high = max(pressures)
-    while mismatch(high) < 0.0:
-        high *= 2.0
-    p = brentq(mismatch, 1e-14 * min(pressures), high, xtol=1e-300, rtol=1e-14)
-    u = 0.5 * (left.u + right.u + jump(p, 1) - jump(p, 0))
+    p, u = found
     rho_out, u_out, T_out = (np.empty_like(xi) for _ in range(3))
     for k, sign in ((0, 1.0), (1, -1.0)):
         # the right half is the left half seen in a mirror
-        state, pk, ck = (left, right)[k], pressures[k], sounds[k]
+        state = (left, right)[k]
+        pk, ck = state.rho * state.T, np.sqrt(gamma * state.T)
+        rho_star = star_density(state, p, gamma)
         side = sign * (xi - u) <= 0.0 if k == 0 else xi > u
         s, own, star = sign * xi, sign * state.u, sign * u
         if p > pk:
-            q = p / pk
-            mu = (gamma - 1.0) / (gamma + 1.0)
-            rho_star = state.rho * (q + mu) / (mu * q + 1.0)
-            speed = own - ck * np.sqrt((gamma + 1.0) / (2.0 * gamma) * q + (gamma - 1.0) / (2.0 * gamma))
+            speed = own - ck * np.sqrt((gamma + 1.0) / (2.0 * gamma) * p / pk + (gamma - 1.0) / (2.0 * gamma))
             before = s < speed
             rho = np.where(before, state.rho, rho_star)
             velocity = np.where(before, own, star)
             pressure = np.where(before, pk, p)
         else:
-            rho_star = state.rho * (p / pk) ** (1.0 / gamma)
             head, tail = own - ck, star - np.sqrt(gamma * p / rho_star)
             inside = 2.0 / (gamma + 1.0) + (gamma - 1.0) / ((gamma + 1.0) * ck) * (own - np.clip(s, head, tail))
             fan = (s >= head) & (s <= tail)

@@ -15,13 +15,13 @@ from scipy.optimize import brentq
 Triple = tuple[float, float, float]
 
 
-def middle_states(left: Triple, right: Triple, gamma: float) -> tuple[Triple, Triple]:
-    """(rho, u, T) left and right of the contact; the given states themselves where they leave a vacuum."""
+def star_state(left: Triple, right: Triple, gamma: float) -> tuple[float, float] | None:
+    """(p*, u*) between the outer waves of the states (rho, u, T); None where they leave a vacuum."""
     sides = (left, right)
     sounds = [math.sqrt(gamma * T) for _, _, T in sides]
     pressures = [rho * T for rho, _, T in sides]
     if 2.0 * sum(sounds) / (gamma - 1.0) <= right[1] - left[1]:
-        return left, right
+        return None
     mu = (gamma - 1.0) / (gamma + 1.0)
 
     def jump(p: float, k: int) -> float:
@@ -36,10 +36,21 @@ def middle_states(left: Triple, right: Triple, gamma: float) -> tuple[Triple, Tr
     while mismatch(high) < 0.0:
         high *= 2.0
     p = float(brentq(mismatch, 1e-14 * min(pressures), high, xtol=1e-300, rtol=1e-14))
-    u = 0.5 * (left[1] + right[1] + jump(p, 1) - jump(p, 0))
-    found = []
-    for (rho, _, _), pk in zip(sides, pressures, strict=True):
-        ratio = p / pk
-        density = rho * ((ratio + mu) / (mu * ratio + 1.0) if p > pk else ratio ** (1.0 / gamma))
-        found.append((density, u, p / density))
-    return found[0], found[1]
+    return p, 0.5 * (left[1] + right[1] + jump(p, 1) - jump(p, 0))
+
+
+def star_density(state: Triple, p: float, gamma: float) -> float:
+    """Density behind the shock or rarefaction that takes `state` to the pressure p; Toro (4.50), (4.53)."""
+    rho, _, T = state
+    ratio, mu = p / (rho * T), (gamma - 1.0) / (gamma + 1.0)
+    return rho * ((ratio + mu) / (mu * ratio + 1.0) if ratio > 1.0 else ratio ** (1.0 / gamma))
+
+
+def middle_states(left: Triple, right: Triple, gamma: float) -> tuple[Triple, Triple]:
+    """(rho, u, T) left and right of the contact; the given states themselves where they leave a vacuum."""
+    star = star_state(left, right, gamma)
+    if star is None:
+        return left, right
+    p, u = star
+    first, second = (star_density(state, p, gamma) for state in (left, right))
+    return (first, u, p / first), (second, u, p / second)
