@@ -93,6 +93,63 @@ ENTRIES = {
         2011,
         "10.1007/s10915-010-9394-x",
     ),
+    "ascher1997implicit": (
+        "article",
+        "Ascher, Uri M. and Ruuth, Steven J. and Spiteri, Raymond J.",
+        "Implicit-explicit Runge-Kutta methods for time-dependent partial differential equations",
+        1997,
+        "10.1016/S0168-9274(97)00056-1",
+    ),
+    "borges2008improved": (
+        "article",
+        "Borges, Rafael and Carmona, Monique and Costa, Bruno and Don, Wai Sun",
+        "An improved weighted essentially non-oscillatory scheme for hyperbolic conservation laws",
+        2008,
+        "10.1016/j.jcp.2007.11.038",
+    ),
+    "mieussens2000discrete": (
+        "article",
+        "Mieussens, Luc",
+        "Discrete-velocity models and numerical schemes for the Boltzmann-BGK equation in plane "
+        "and axisymmetric geometries",
+        2000,
+        "10.1006/jcph.2000.6548",
+    ),
+    "guo2013discrete": (
+        "article",
+        "Guo, Zhaoli and Xu, Kun and Wang, Ruijie",
+        "Discrete unified gas kinetic scheme for all Knudsen number flows: Low-speed isothermal case",
+        2013,
+        "10.1103/PhysRevE.88.033305",
+    ),
+    "guo2015discrete": (
+        "article",
+        "Guo, Zhaoli and Wang, Ruijie and Xu, Kun",
+        "Discrete unified gas kinetic scheme for all Knudsen number flows. II. Thermal compressible case",
+        2015,
+        "10.1103/PhysRevE.91.033313",
+    ),
+    "groppi2016high": (
+        "article",
+        "Groppi, Maria and Russo, Giovanni and Stracquadanio, Giuseppe",
+        "High order semi-Lagrangian methods for the BGK equation",
+        2016,
+        "10.4310/CMS.2016.v14.n2.a4",
+    ),
+    "cox2002exponential": (
+        "article",
+        "Cox, S. M. and Matthews, P. C.",
+        "Exponential time differencing for stiff systems",
+        2002,
+        "10.1006/jcph.2002.6995",
+    ),
+    "calvo1990zero": (
+        "article",
+        "Calvo, M. and Grande, T. and Grigorieff, R. D.",
+        "On the zero stability of the variable order variable stepsize BDF-formulas",
+        1990,
+        "10.1007/BF01386395",
+    ),
 }
 
 

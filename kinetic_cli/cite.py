@@ -1,17 +1,21 @@
 """`kinetic cite CASE`: BibTeX of what a case uses."""
 
+from solvers.problem.registry import schemes
+
 from . import screen
 from .bibliography import ENTRIES, bibtex
 from .cases import CaseFile, Variant, load_case
 
 
 def cite(case_file: CaseFile, variant: Variant = None) -> None:
-    """Print BibTeX of the works that CASE and its equation rest on.
+    """Print BibTeX of the works that CASE, its equation and its reference schemes rest on.
 
     Example: kinetic cite cases/sod.toml > references.bib
     """
     case = load_case(case_file, variant)
-    for key in dict.fromkeys([*case.equation.references, *case.references]):
+    named = [table["scheme"] for table in (case.reference, case.verify.against) if "scheme" in table]
+    of_schemes = [key for name in named for key in schemes.load(name).references]
+    for key in dict.fromkeys([*case.equation.references, *case.references, *of_schemes]):
         if key in ENTRIES:
             screen.answer(bibtex(key))
         else:

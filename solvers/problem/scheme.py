@@ -49,6 +49,7 @@ class Scheme(ABC):
     conserves               names of the integrals kept to round-off with periodic ends
     positive                keeps f > 0 for positive data
     rate                    unknowns times steps per second on one core of the developers' machine (2-core x86-64), compiled
+    references              keys of kinetic_cli/bibliography.py that `kinetic cite` prints for a case that names the scheme
     small                   settings ("reference.cells=32") with which any case of it runs in seconds, for tests
     """
 
@@ -58,6 +59,7 @@ class Scheme(ABC):
     conserves: ClassVar[tuple[str, ...]]
     positive: ClassVar[bool]
     rate: ClassVar[float] = float("nan")
+    references: ClassVar[tuple[str, ...]] = ()
     small: ClassVar[tuple[str, ...]] = ("reference.cells=32",)
     Options: ClassVar[type[SchemeOptions]]
 

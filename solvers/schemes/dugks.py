@@ -14,8 +14,9 @@ momentum and energy are kept to round-off.  Second order in t and x, stable for 
 preserving.  Not positive.  It shares with `imex` the discrete equilibrium only: space, time and collisions are independent.
 Diffuse walls belong to `imex`.
 
-References: Guo, Xu, Wang (2013), Discrete unified gas kinetic scheme for all Knudsen number flows, Phys. Rev. E 88, 033305,
-(5)-(19), DOI 10.1103/PhysRevE.88.033305; van Leer (1977), J. Comput. Phys. 23, 276, DOI 10.1016/0021-9991(77)90095-X.
+References: Guo, Xu, Wang (2013), Phys. Rev. E 88, 033305, (5)-(19), DOI 10.1103/PhysRevE.88.033305; Guo, Wang, Xu (2015),
+Phys. Rev. E 91, 033313, DOI 10.1103/PhysRevE.91.033313 (thermal); van Leer (1977), J. Comput. Phys. 23,
+276, DOI 10.1016/0021-9991(77)90095-X.
 """
 
 from collections.abc import Iterator, Mapping
@@ -163,6 +164,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=32", "velocity.nodes=64")
+    references = ("guo2013discrete", "guo2015discrete", "mieussens2000discrete")
     Options = Options
 
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:

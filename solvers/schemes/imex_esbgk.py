@@ -165,6 +165,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=32", "velocity.nodes=64")
+    references = ("ascher1997implicit", "borges2008improved", "mieussens2000discrete")
     Options = Options
 
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:

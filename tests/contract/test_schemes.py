@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kinetic_cli.bibliography import ENTRIES
 from kinetic_cli.cases import ENGINES, load_case, shipped_cases
 from solvers.problem.read import case_from_data
 from solvers.problem.registry import equations, schemes
@@ -39,6 +40,7 @@ def test_claims_are_made(setup):
     assert min(scheme.order) >= 1
     assert isinstance(scheme.asymptotic_preserving, bool)
     assert isinstance(scheme.positive, bool)
+    assert set(scheme.references) <= set(ENTRIES)
     assert set(scheme.conserves) <= {name for kind in scheme.equations for name in equations.load(kind).invariants}
 
 
