@@ -1,16 +1,20 @@
-r"""Discrete unified gas kinetic scheme (DUGKS) for BGK: finite volumes, second order, independent of the time step of eps.
+r"""Discrete unified gas kinetic scheme (DUGKS) for BGK and ES-BGK: finite volumes of second order, steps independent of eps.
 
-Cell averages are carried as $\tilde f = f-\tfrac{\Delta t}2\Omega$, $\Omega=(M-f)/\varepsilon$, and with h = dt/2
+With $\Omega=\tau(G-f)/\varepsilon$ and h = dt/2 the cell averages are carried as $\tilde f = f-h\Omega$; one step is
 
 $$ \tilde f^{n+1}_i = \tilde f^{+,n}_i - \frac{\Delta t}{\Delta x}\,v\,\big(f_{i+1/2}-f_{i-1/2}\big)(t_n+h), \qquad
-   \tilde f^+ = \tfrac43\bar f^+ - \tfrac13\tilde f, \quad
-   \bar f^+ = \frac{(2\varepsilon-h)\tilde f+3hM}{2\varepsilon+\Delta t}, $$
-$$ \bar f_{i+1/2}(t_n+h) = \bar f^+(x_{i+1/2}-vh,\,t_n), \qquad
-   f_{i+1/2} = \frac{2\varepsilon\bar f+hM}{2\varepsilon+h} , $$
+   \tilde f^+ = f+h\Omega = \tfrac43\bar f^+ - \tfrac13\tilde f, \quad \bar f^+ = f+\tfrac h2\Omega, $$
+$$ \bar f_{i+1/2}(t_n+h) = \bar f^+(x_{i+1/2}-vh,\,t_n), \qquad \bar f = f-\tfrac h2\Omega , $$
 
 that is, the characteristic solution with trapezoidal collisions at the face, from linear reconstructions with van Leer's
-slopes, upwind.  Moments of f, of f-tilde and of f-bar agree, so every M (the discrete equilibrium) is known explicitly; mass,
-momentum and energy are kept to round-off.  Second order in t and x, stable for dt <= dx/max|v| at every eps, asymptotic-
+slopes, upwind.  From $a=f-\lambda(G-f)$ to $b=f-\mu(G-f)$ ($\lambda$, $\mu$ the times above over $\varepsilon/\tau$) leads
+
+$$ b = \frac{(1+\mu)\,a+(\lambda-\mu)\,G}{1+\lambda}, \qquad
+   \big(1+(1-\nu)\lambda\big)\,\Theta_{11} = \Theta_{11}^a+(1-\nu)\lambda\,T,\quad \mathcal T_{11}=(1-\nu)T+\nu\Theta_{11} : $$
+
+rho, u, T of a, b and f agree and the stress relaxes linearly, so every G (the discrete Gaussian, for BGK with nu = 0 and
+tau = 1) is known explicitly; mass, momentum and energy are kept to round-off.  Directions that the flow does not move are
+reduced as in `imex` (Chu) and `imex_esbgk`.  Second order in t and x, stable for dt <= dx/max|v| at every eps, asymptotic-
 preserving.  Not positive.  It shares with `imex` the discrete equilibrium only: space, time and collisions are independent.
 Diffuse walls belong to `imex`.
 
@@ -33,6 +37,7 @@ from solvers.problem.scheme import Scheme as AbstractScheme
 from solvers.problem.status import BadInput, Snapshot
 
 from .imex import (
+    BLOCKS,
     SIDES,
     boundary_states,
     check_walls,
@@ -43,6 +48,7 @@ from .imex import (
     integrals,
     maxwell,
     not_positive,
+    relaxation,
     row_sums,
 )
 
@@ -50,23 +56,37 @@ GHOSTS = 2
 PERIODIC, FREE, SPECULAR, INFLOW = (SIDES[name] for name in ("periodic", "free", "specular", "inflow"))
 
 
-@njit(cache=True)
-def mix(row, keep, gain, out, M, bits, v, w, measures):
-    """out = keep row + gain M[row] for one cell, row (component, v).  False if there is no equilibrium."""
+@njit(cache=True, fastmath={"contract"})
+def mix(row, lam, mu, gas, out, M, bits, memory, v, w, measures):
+    """out = f - mu tau (G - f) from row = f - lam tau (G - f), one cell (component, v).  False if there is no equilibrium.
+
+    gas = (dense, nu, directions that are reduced); `dense` is the part of tau that is proportional to rho, tau = 1 if zero.
+    """
+    dense, nu, reduced = gas[0], gas[1], gas[2]
     rho, momentum, energy = row_sums(row[0], measures)
     if not rho > 0.0:
         return False
     u = momentum / rho
-    T = energy / rho - u * u
+    theta = energy / rho - u * u
+    T = theta
     if row.shape[0] == 2:
-        T = (T + row_sums(row[1], measures)[0] / rho) / 3.0
-    memory = np.zeros(3)
-    if not T > 0.0 or not equilibrium_row(rho, u, T, v, w, M, bits, bits.view(np.float64), memory):
+        T = (theta + 0.5 * reduced * row_sums(row[1], measures)[0] / rho) / (1.0 + reduced)
+    if dense > 0.0:
+        lam, mu = lam * dense * rho, mu * dense * rho
+    T11 = (1.0 - nu) * T + nu * (theta + (1.0 - nu) * lam * T) / (1.0 + (1.0 - nu) * lam)
+    T22 = T + (T - T11) / reduced if reduced > 0.0 else T
+    if not (T11 > 0.0 and T22 > 0.0):
         return False
+    if not equilibrium_row(rho, u, T11, v, w, M, bits, bits.view(np.float64), memory):
+        return False
+    keep = (1.0 + mu) / (1.0 + lam)
     for c in range(row.shape[0]):
-        share = gain if c == 0 else 2.0 * T * gain
+        share = (lam - mu) / (1.0 + lam)
+        if c == 1:
+            share *= 2.0 * T22
+        source, target = row[c], out[c]
         for k in range(v.size):
-            out[c, k] = keep * row[c, k] + share * M[k]
+            target[k] = keep * source[k] + share * M[k]
     return True
 
 
@@ -106,21 +126,27 @@ def upwind_row(left2, left, right, right2, v, ratio, out):
 
 
 @njit(cache=True, parallel=True)
-def half_step(f, bar, keep, gain, v, w, measures, rows, bits, failures):
-    """bar = f-bar-plus of every cell."""
-    for i in prange(GHOSTS, f.shape[0] - GHOSTS):
-        if not mix(f[i], keep, gain, bar[i], rows[i], bits[i], v, w, measures):
-            failures[i] = 1
+def convert(f, out, lam, mu, gas, memory, v, w, measures, rows, bits, failures):
+    """`mix` of every cell of f."""
+    inner, blocks = f.shape[0] - 2 * GHOSTS, rows.shape[0]
+    for block in prange(blocks):
+        M, power = rows[block], bits[block]
+        for i in range(GHOSTS + inner * block // blocks, GHOSTS + inner * (block + 1) // blocks):
+            if not mix(f[i], lam, mu, gas, out[i], M, power, memory[i], v, w, measures):
+                failures[i] = 1
 
 
 @njit(cache=True, parallel=True)
-def face_step(bar, faces, keep, gain, ratio, v, w, measures, rows, bits, failures):
+def face_step(bar, faces, lam, ratio, gas, memory, v, w, measures, rows, bits, failures):
     """faces[i] = f at the right face of cell i at the half step."""
-    for i in prange(GHOSTS - 1, bar.shape[0] - GHOSTS):
-        for c in range(bar.shape[1]):
-            upwind_row(bar[i - 1, c], bar[i, c], bar[i + 1, c], bar[i + 2, c], v, ratio, faces[i, c])
-        if not mix(faces[i], keep, gain, faces[i], rows[i], bits[i], v, w, measures):
-            failures[i] = 1
+    first, count, blocks = GHOSTS - 1, bar.shape[0] - 2 * GHOSTS + 1, rows.shape[0]
+    for block in prange(blocks):
+        M, power = rows[block], bits[block]
+        for i in range(first + count * block // blocks, first + count * (block + 1) // blocks):
+            for c in range(bar.shape[1]):
+                upwind_row(bar[i - 1, c], bar[i, c], bar[i + 1, c], bar[i + 2, c], v, ratio, faces[i, c])
+            if not mix(faces[i], lam, 0.0, gas, faces[i], M, power, memory[i], v, w, measures):
+                failures[i] = 1
 
 
 @njit(cache=True, parallel=True)
@@ -134,13 +160,14 @@ def update(f, bar, faces, dt_dx, v):
 
 
 @njit(cache=True)
-def advance(f, bar, faces, steps, dt, dx, eps, kinds, states, v, w, measures, rows, bits, failures):
+def advance(f, bar, faces, steps, dt, dx, eps, gas, kinds, states, memory, v, w, measures, rows, bits, failures):
     """`steps` steps of f-tilde in place; `states` (steps, 1, side, 3).  Returns the steps that succeeded."""
-    h = 0.5 * dt
+    quarter = 0.25 * dt / eps
+    scratch = (v, w, measures, rows, bits, failures)
     for step in range(steps):
-        half_step(f, bar, (2 * eps - h) / (2 * eps + dt), 3 * h / (2 * eps + dt), v, w, measures, rows, bits, failures)
+        convert(f, bar, 2.0 * quarter, -quarter, gas, memory[0], *scratch)
         fill_ghosts(bar, kinds, states[step, 0], v)
-        face_step(bar, faces, 2 * eps / (2 * eps + h), h / (2 * eps + h), h / dx, v, w, measures, rows, bits, failures)
+        face_step(bar, faces, quarter, 0.5 * dt / dx, gas, memory[1], *scratch)
         if failures.any():
             return step
         update(f, bar, faces, dt / dx, v)
@@ -156,9 +183,9 @@ class Options(SchemeOptions):
 
 
 class Scheme(AbstractScheme):
-    """`scheme = "dugks"`: the second scheme for BGK, independent of `imex`."""
+    """`scheme = "dugks"`: the second scheme for BGK and ES-BGK, independent of `imex` and `imex_esbgk`."""
 
-    equations = ("bgk",)
+    equations = ("bgk", "esbgk")
     order = (2, 2)
     asymptotic_preserving = True
     conserves = ("mass", "momentum", "energy")
@@ -175,7 +202,7 @@ class Scheme(AbstractScheme):
     def plan(self, case: Case, eps: float, options: Options) -> dict[str, float]:
         unknowns = options.cells * case.velocity.nodes_and_weights()[0].size * components_of(case)
         steps = sum(count for _, count, _ in equal_steps(case, options, 0.0))
-        return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * 5 * unknowns}
+        return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * 3 * unknowns}
 
     def march(
         self, case: Case, eps: float, options: Options, resume: Mapping[str, Any] | None = None
@@ -184,38 +211,44 @@ class Scheme(AbstractScheme):
         check_walls(case, v)
         sides = (case.boundary.left, case.boundary.right)
         if any(side.kind == "diffuse" for side in sides):
-            raise BadInput("boundary: dugks has no diffuse walls; take reference.scheme = 'imex'")
+            raise BadInput(
+                "boundary: dugks has no diffuse walls; take reference.scheme = 'imex' (ES-BGK: 'imex_esbgk')"
+            )
+        if options.distribution and case.equation.kind == "esbgk":
+            raise BadInput("reference.distribution: ES-BGK is reduced in v2, there is no f(x, v1, v2); set it to false")
         kinds = np.array([SIDES[side.kind] for side in sides])
         x = self.coordinates(case, options)["x"]
         dx = (case.domain.x[1] - case.domain.x[0]) / options.cells
-        components = components_of(case)
-        inner = slice(GHOSTS, GHOSTS + options.cells)
+        components, reduced = components_of(case), case.equation.velocity_dimension - 1
+        gas = np.array([*relaxation(case), reduced])
+        inner, blocks = slice(GHOSTS, GHOSTS + options.cells), min(BLOCKS, options.cells // 8)
         f, bar, faces = (np.zeros((options.cells + 2 * GHOSTS, components, v.size)) for _ in range(3))
-        rows, bits = np.zeros((f.shape[0], v.size)), np.zeros((f.shape[0], v.size), np.int64)
-        failures, measures = np.zeros(f.shape[0], np.int64), np.array([w, w * v, w * v * v])
+        memory, failures = np.zeros((2, f.shape[0], 3)), np.zeros(f.shape[0], np.int64)
+        rows, bits = np.zeros((blocks, v.size)), np.zeros((blocks, v.size), np.int64)
+        scratch = (v, w, np.array([w, w * v, w * v * v]), rows, bits, failures)
         if resume is None:
             now, t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0
-            start = integrals(now, v, w)
+            start = integrals(now, v, w, reduced)
         else:
             now, t, step = np.array(resume["f"]), float(resume["t"]), int(resume["step"])
-            start = np.array(resume.get("start", integrals(now, v, w)))
+            start = np.array(resume.get("start", integrals(now, v, w, reduced)))
         for end, count, dt in equal_steps(case, options, t):
-            # between f and f-tilde: the equilibrium is that of either
+            memory[:] = 0.0  # a march that is resumed here gives the same bits
             f[inner] = now.transpose(1, 0, 2)
-            half_step(f, bar, 1.0 + 0.5 * dt / eps, -0.5 * dt / eps, v, w, measures, rows, bits, failures)
+            convert(f, bar, 0.0, 0.5 * dt / eps, gas, memory[0], *scratch)
             f[inner] = bar[inner]
             remaining = count
             while remaining:
                 steps = min(remaining, options.steps_per_snapshot)
                 states = boundary_states(case, eps, t + dt * (np.arange(steps)[:, None] + 0.5))
-                done = advance(f, bar, faces, steps, dt, dx, eps, kinds, states, v, w, measures, rows, bits, failures)
+                done = advance(f, bar, faces, steps, dt, dx, eps, gas, kinds, states, memory, *scratch)
                 t, step, remaining = t + done * dt, step + done, remaining - steps
                 if done < steps:
                     i = int(np.flatnonzero(failures)[0]) - GHOSTS
                     raise not_positive(x[np.clip(i, 0, x.size - 1)], t, eps)
                 if remaining:
                     yield Snapshot(t / case.domain.t_end, step, eps, t)
-            t, share = end, 2 * eps / (2 * eps + dt)
-            half_step(f, bar, share, 1.0 - share, v, w, measures, rows, bits, failures)
+            t = end
+            convert(f, bar, 0.5 * dt / eps, 0.0, gas, memory[0], *scratch)
             now = bar[inner].transpose(1, 0, 2).copy()  # with one component it would be a view of bar
             yield filled(case, options, now, t, step, eps, v, w, start)

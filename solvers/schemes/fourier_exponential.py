@@ -38,7 +38,7 @@ from ..problem.case import Case
 from ..problem.scheme import COARSER, Array, SchemeOptions
 from ..problem.scheme import Scheme as AbstractScheme
 from ..problem.status import BadInput, NumericalError, Snapshot
-from .imex import conserved_moments, equilibria, initial_distribution, integrals, macroscopic
+from .imex import conserved_moments, equilibria, filled, initial_distribution, integrals
 
 PAST = 4  # earlier equilibria under the integral
 START = 100.0  # the first step is this much shorter than the others
@@ -130,7 +130,6 @@ class Scheme(AbstractScheme):
         components = 2 if case.equation.velocity_dimension == 3 else 1
         f = initial_distribution(case, x, eps, components, v, w) if resume is None else np.array(resume["f"])
         start = integrals(f, v, w)
-        scale = np.abs(start) + np.array([0.0, np.sqrt(start[0] * start[2]), 0.0])
         t, step = (0.0, 0) if resume is None else (float(resume["t"]), int(resume["step"]))
         if resume is not None and "modes" in resume:
             modes, past, times = (np.array(resume[name]) for name in ("modes", "past", "times"))
@@ -161,22 +160,8 @@ class Scheme(AbstractScheme):
                     yield Snapshot(t / case.domain.t_end, step, eps, t)
             if t == end:
                 f = np.fft.irfft(modes, x.size, axis=1)
-                drift = (integrals(f, v, w) - start) / scale
-                names = ("drift_mass", "drift_momentum", "drift_energy")
-                fields = macroscopic(f, v, w)
-                if options.distribution:
-                    fields["f"] = f[0].copy()
-                state = {
-                    "f": f,
-                    "t": t,
-                    "step": step,
-                    "modes": modes.copy(),
-                    "past": past.copy(),
-                    "times": times.copy(),
-                }
-                state["start"] = start
-                scalars = dict(zip(names, drift.tolist(), strict=True))
-                yield Snapshot(t / case.domain.t_end, step, eps, t, fields, scalars, state)
+                rest = {"modes": modes.copy(), "past": past.copy(), "times": times.copy()}
+                yield filled(case, options, f, t, step, eps, v, w, start, **rest)
 
 
 def equilibrium_of(f: Array, v: Array, w: Array, t: float, x: Array) -> Array:

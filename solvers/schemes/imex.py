@@ -30,6 +30,7 @@ Fluids 8, 12, DOI 10.1063/1.1761077.
 """
 
 from collections.abc import Iterator, Mapping
+from math import pi
 from typing import Any
 
 import numpy as np
@@ -375,8 +376,15 @@ class Scheme(AbstractScheme):
 
 
 def components_of(case: Case) -> int:
-    """Distributions that are carried: f, and with three velocity dimensions Chu's second one."""
-    return 2 if case.equation.velocity_dimension == 3 else 1
+    """Distributions that are carried: f, and with more than one velocity dimension a second one (Chu)."""
+    return 1 if case.equation.velocity_dimension == 1 else 2
+
+
+def relaxation(case: Case) -> tuple[float, float]:
+    """(part of tau that is proportional to rho, zero if tau = 1; nu) of BGK or ES-BGK."""
+    if case.equation.kind == "bgk":
+        return 0.0, 0.0
+    return 0.45 * pi if case.equation.tau == "filbet_jin" else 0.0, case.equation.nu
 
 
 def equal_steps(case: Case, options: Options, t: float) -> Iterator[tuple[float, int, float]]:
@@ -410,10 +418,12 @@ def filled(
 ) -> Snapshot:
     """Snapshot of f (component, x, v) at an output time, with the drift from the integrals `start` if the ends are closed."""
     scale = np.abs(start) + np.array([0.0, np.sqrt(start[0] * start[2]), 0.0])
-    drift = (integrals(f, v, w) - start) / scale
+    reduced = case.equation.velocity_dimension - 1
+    drift = (integrals(f, v, w, reduced) - start) / scale
     names = ("drift_mass", "drift_momentum", "drift_energy")
     scalars = dict(zip(names, drift.tolist(), strict=True)) if case.boundary.left.kind == "periodic" else {}
-    fields = macroscopic(f, v, w)
+    found = macroscopic(f, v, w, reduced)
+    fields = {name: found[name] for name in case.equation.fields if name in found}
     if options.distribution:
         fields["f"] = f[0].copy()
     state = {"f": f, "t": t, "step": step, "start": start, **state}
@@ -449,18 +459,24 @@ def conserved_moments(f: Array, v: Array, w: Array) -> tuple[Array, Array, Array
     return fields["rho"], fields["u"], fields["T"]
 
 
-def macroscopic(f: Array, v: Array, w: Array) -> dict[str, Array]:
-    """rho, u, T, q of f (component, x, v); with two components T and q hold the reduced directions, too."""
-    rho, u, T, q = moments(f[0], v, w)
-    if len(f) == 2:
-        T = (T + f[1] @ w / rho) / 3.0
-        q = q + 0.5 * ((v - u[:, None]) * f[1]) @ w
-    return {"rho": rho, "u": u, "T": T, "q": q}
+def macroscopic(f: Array, v: Array, w: Array, reduced: int = 2) -> dict[str, Array]:
+    """rho, u, T, q of f (component, x, v); with two components also stress sigma and anisotropy A, problems.md (50)-(59).
+
+    The second component is the sum of the squared velocities of the `reduced` directions that are integrated out, times
+    2/reduced: both in Chu's three-dimensional gas, 2 v2^2 in two dimensions.
+    """
+    rho, u, theta, q = moments(f[0], v, w)
+    if len(f) == 1:
+        return {"rho": rho, "u": u, "T": theta, "q": q}
+    across = 0.5 * (f[1] @ w) / rho
+    T, sigma = (theta + reduced * across) / (1.0 + reduced), theta - across
+    q = q + 0.25 * reduced * (((v - u[:, None]) * f[1]) @ w)
+    return {"rho": rho, "u": u, "T": T, "q": q, "A": 0.5 * sigma / T, "sigma": sigma}
 
 
-def integrals(f: Array, v: Array, w: Array) -> Array:
-    """Mean mass, momentum and energy."""
+def integrals(f: Array, v: Array, w: Array, reduced: int = 2) -> Array:
+    """Mean mass, momentum and energy; `reduced` as in `macroscopic`."""
     energy = 0.5 * (f[0] @ (w * v**2))
     if len(f) == 2:
-        energy = energy + 0.5 * (f[1] @ w)
+        energy = energy + 0.25 * reduced * (f[1] @ w)
     return np.array([(f[0] @ w).mean(), (f[0] @ (w * v)).mean(), energy.mean()])

@@ -20,7 +20,6 @@ Jin (2011), J. Sci. Comput. 46, 204, DOI 10.1007/s10915-010-9394-x; Chu (1965), 
 """
 
 from collections.abc import Iterator, Mapping
-from math import pi
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ from pydantic import field_validator
 from solvers.compile import njit, prange
 from solvers.discrete_equilibrium import equilibrium_row
 from solvers.problem.case import Case
-from solvers.problem.moments import moments
 from solvers.problem.scheme import Array
 from solvers.problem.scheme import Scheme as AbstractScheme
 from solvers.problem.status import Snapshot
@@ -186,7 +184,7 @@ class Scheme(AbstractScheme):
         x = self.coordinates(case, options)["x"]
         dx = (case.domain.x[1] - case.domain.x[0]) / options.cells
         kinds = np.array([SIDES[side.kind] for side in (case.boundary.left, case.boundary.right)])
-        gas = np.array([eps, 0.45 * pi if case.equation.tau == "filbet_jin" else 0.0, case.equation.nu])
+        gas = np.array([eps, *imex.relaxation(case)])
         inner = slice(GHOSTS, GHOSTS + options.cells)
         f = np.zeros((2, options.cells + 2 * GHOSTS, v.size))
         stages = np.zeros((2, *f.shape))
@@ -198,10 +196,10 @@ class Scheme(AbstractScheme):
         measures = np.array([w, w * v, w * v * v])
         if resume is None:
             f[:, inner], t, step = imex.initial_distribution(case, x, eps, 2, v, w), 0.0, 0
-            start = integrals(f[:, inner], v, w)
+            start = imex.integrals(f[:, inner], v, w, 1)
         else:
             f[:, inner], t, step = resume["f"], float(resume["t"]), int(resume["step"])
-            start = np.array(resume.get("start", integrals(f[:, inner], v, w)))
+            start = np.array(resume.get("start", imex.integrals(f[:, inner], v, w, 1)))
         for end, count, dt in imex.equal_steps(case, options, t):
             memory[:] = 0.0  # a march that is resumed here gives the same bits
             remaining = count
@@ -218,25 +216,4 @@ class Scheme(AbstractScheme):
                 if remaining:
                     yield Snapshot(t / case.domain.t_end, step, eps, t)
             t = end
-            now = f[:, inner].copy()
-            scale = np.abs(start) + np.array([0.0, np.sqrt(start[0] * start[2]), 0.0])
-            drift = (integrals(now, v, w) - start) / scale
-            names = ("drift_mass", "drift_momentum", "drift_energy")
-            scalars = dict(zip(names, drift.tolist(), strict=True)) if case.boundary.left.kind == "periodic" else {}
-            state = {"f": now, "t": t, "step": step, "start": start}
-            yield Snapshot(t / case.domain.t_end, step, eps, t, macroscopic(now, v, w), scalars, state)
-
-
-def macroscopic(f: Array, v: Array, w: Array) -> dict[str, Array]:
-    """rho, u, T, q, A, sigma of the reduced f (component, x, v); problems.md (50), (51), (58), (59)."""
-    rho, u, theta11, q = moments(f[0], v, w)
-    theta22 = 0.5 * (f[1] @ w) / rho
-    T, sigma = 0.5 * (theta11 + theta22), theta11 - theta22
-    q = q + 0.25 * (((v - u[:, None]) * f[1]) @ w)
-    return {"rho": rho, "u": u, "T": T, "q": q, "A": 0.5 * sigma / T, "sigma": sigma}
-
-
-def integrals(f: Array, v: Array, w: Array) -> Array:
-    """Mean mass, momentum and energy of the reduced f (component, x, v)."""
-    energy = 0.5 * (f[0] @ (w * v**2)) + 0.25 * (f[1] @ w)
-    return np.array([(f[0] @ w).mean(), (f[0] @ (w * v)).mean(), energy.mean()])
+            yield imex.filled(case, options, f[:, inner].copy(), t, step, eps, v, w, start)

@@ -50,6 +50,8 @@ RUNS: tuple[tuple[dict[str, Any], str, float, tuple[int, int], float, float], ..
     (TIGHT, "imex_esbgk", 1.0, (40, 80), 1e-4, 4.0),
     (TIGHT, "imex_esbgk", 0.1, (40, 80), 1e-4, 4.0),
     (DENSE, "imex_esbgk", 0.01, (40, 80), 1e-4, 4.0),
+    (TIGHT, "dugks", 1.0, (40, 80), 1e-2, 1.5),
+    (DENSE, "dugks", 0.01, (40, 80), 1e-2, 1.5),
 )
 
 
