@@ -186,7 +186,7 @@ class Training:
         numbers = {"step": str(snapshot.step)}
         if self.error is not None:
             numbers["error rho"] = screen.number(self.error)
-        return numbers | {key: screen.number(value) for key, value in snapshot.scalars.items()}
+        return numbers | {key: screen.number(value) for key, value in snapshot.scalars.items() if key != "seconds"}
 
     def take(self, snapshot: Snapshot) -> None:
         """Log one snapshot, with the error against the reference now and then; write a checkpoint now and then."""
