@@ -3,7 +3,8 @@ r"""Training: one network for all Knudsen numbers of a case.
 Losses: $L_{k,r} = $ mean square of residual r over the points of task k; $L_k = \sum_r L_{k,r}$.
 
 1. First-order phase.  The m gradients $g_k = \nabla L_k$ come from ONE backward pass with respect to m copies of theta; a
-   method of `hrgrad` turns them into an update, a first-order optimizer follows it with a cosine-decayed step.
+   method of `hrgrad` turns them into an update, a first-order optimizer follows it with a step that decays like a cosine over
+   the steps, or over the time limit where that ends the phase first and no other follows.
 2. Second-order phase.  A quasi-Newton or Gauss-Newton optimizer minimises the mean of the $L_k$; a share of the points is
    renewed now and then and the curvature is kept.
 
@@ -124,10 +125,11 @@ def train(
     if options.second_order != "none" and options.second_steps:
         phases.append(SecondOrder(model))
     total = sum(phase.steps for phase in phases)
-    step, current, inner = 0, 0, None
+    step, current, inner, seconds = 0, 0, None, 0.0
     if resume is not None:
         theta = _tensor(resume["theta"], device)
         step, current, earlier = int(resume["step"]), int(resume["phase"]), float(resume.get("seconds", 0.0))
+        seconds = earlier
         inner = _restore(resume["inner"], device) if "inner" in resume else None
     for number, phase in enumerate(phases):
         if number < current:
@@ -137,7 +139,10 @@ def train(
         first = step - sum(p.steps for p in phases[:number])
         for k in range(first, phase.steps):
             before, refresh = theta, step // options.refresh
-            theta, state, scalars, measure = phase.step(theta, state, k, refresh)
+            share = k / phase.steps
+            if options.time_limit is not None and len(phases) == 1:
+                share = max(share, min(1.0, seconds / options.time_limit))
+            theta, state, scalars, measure = phase.step(theta, state, k, refresh, share)
             step += 1
             stopped = scalars.pop("stop", 0.0) > 0
             seconds = earlier + clock() - begin
@@ -182,7 +187,7 @@ class Phase:
     def start(self, theta: Tensor) -> dict[str, Any]:
         raise NotImplementedError
 
-    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> Step:
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         raise NotImplementedError
 
 
@@ -219,7 +224,7 @@ class FirstOrder(Phase):
             "optimizer": self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options),
         }
 
-    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> Step:
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         m = self.options.tasks
         generator = torch.Generator().manual_seed(self.options.seed * 7_919 + k)
         scalars: dict[str, float] = {}
@@ -247,7 +252,7 @@ class FirstOrder(Phase):
             update = found.update(problem)
             off = problem.cosines[~np.eye(m, dtype=bool)]
             scalars = {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}
-        decay = 0.5 * (1.0 + math.cos(math.pi * k / self.steps))
+        decay = 0.5 * (1.0 + math.cos(math.pi * share))
         lr = self.options.learning_rate * (0.02 + 0.98 * decay)
         theta, inner = self.optimizer.step(theta, update, state["optimizer"], self.optimizer_options, lr=lr)
         before = tasks.detach()
@@ -276,7 +281,7 @@ class SecondOrder(Phase):
         inner = self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options)
         return {"optimizer": inner, "refresh": -1, "stalls": 0}
 
-    def step(self, theta: Tensor, state: Any, k: int, refresh: int) -> Step:
+    def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         named: dict[str, Tensor] = {}
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
