@@ -30,7 +30,7 @@ def make_case(
     """A gas (`equation` holds kind, nu, velocity_dimension, ...) that is observed at `times`."""
     velocity: dict[str, Any] = {"kind": "trapezoid", "range": list(v), "nodes": nodes}
     if equation["kind"] == "esbgk":
-        velocity |= {"kind": "trapezoid_2d", "range2": [-10.0, 10.0], "nodes2": 48}
+        velocity |= {"kind": "trapezoid_2d", "range2": [-12.0, 12.0], "nodes2": 48}
     return case_from_data(
         {
             "name": "gas",
