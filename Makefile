@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # small dense algebra and jitted kernels: more threads than cores only fight
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint bench slow wheel clean
+.PHONY: demo test lint bench study slow wheel clean
 
 demo: $(STAMP)
 	@echo "== the reference: the Sod tube at every Knudsen number of the case"
@@ -30,7 +30,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	@for study in benchmarks/*.py; do echo "== $$study"; $(BIN)/python $$study || exit 1; done
+	@for study in $(filter-out benchmarks/study.py,$(wildcard benchmarks/*.py)); do echo "== $$study"; $(BIN)/python $$study || exit 1; done
+
+study: $(STAMP)
+	$(BIN)/python benchmarks/study.py
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
