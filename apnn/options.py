@@ -3,13 +3,14 @@
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, Strict, ValidationInfo, field_validator, model_validator
 
 from solvers.problem.equation import Table
 from solvers.problem.registry import Registry, nearest
 
 formulations = Registry("apnn.formulations", "Formulation")
 networks = Registry("apnn.networks", "Network")
+encoders = Registry("apnn.encoders", "Encoder")
 equations = Registry("solvers.problem.equations", "Equation")
 methods = Registry("hrgrad.methods", "Method")
 optimizers = Registry("hrgrad.optimizers", "Optimizer")
@@ -25,12 +26,17 @@ class TrainOptions(Table):
     """How a network is trained.
 
     formulation, network   files of apnn/formulations and apnn/networks
+    network_options        of that network: factorized, scale, rank
+    encoder, latent        a learnt code of eps, `latent` numbers, beside the formulation's columns (a file of apnn/encoders), or
+                           "none"
     method                 multi-task method of the first-order phase (a file of hrgrad/methods)
     optimizer              first-order optimizer that follows the method's direction (a file of hrgrad/optimizers); "auto" is
                            adam, but sgd for a method that carries Adam's momenta itself
     steps, learning_rate   first-order phase: Adam-like steps with cosine decay
     second_order           optimizer of the second phase on the sum of the losses, or "none"
     second_steps           its iterations
+    freeze                 train the encoder alone, or without one the output layer
+    focus                  part of knudsen.train to draw eps from; else all of it
     tasks, points          log-uniform bins of eps, and collocation points per bin
     refresh                a share of the points is drawn anew every so many steps
     width, depth           of the hidden layers
@@ -45,6 +51,9 @@ class TrainOptions(Table):
 
     formulation: str
     network: str = "mlp"
+    network_options: dict[str, Any] = Field(default_factory=dict)
+    encoder: str = "none"
+    latent: Annotated[int, Field(ge=1)] = 4
     method: str = "hrgrad"
     method_options: dict[str, Any] = Field(default_factory=dict)
     optimizer: str = "auto"
@@ -52,6 +61,8 @@ class TrainOptions(Table):
     steps: Annotated[int, Field(ge=0)] = 300
     second_order: str = "ssbroyden"
     second_steps: Annotated[int, Field(ge=0)] = 3000
+    freeze: bool = False
+    focus: Annotated[tuple[float, float], Strict(False)] | None = None
     tasks: Annotated[int, Field(ge=1, le=256)] = 8
     points: Annotated[int, Field(ge=8)] = 256
     refresh: Annotated[int, Field(ge=1)] = 100
@@ -83,6 +94,11 @@ class TrainOptions(Table):
     @classmethod
     def _network(cls, value: str) -> str:
         return _known(networks, value)
+
+    @field_validator("encoder")
+    @classmethod
+    def _encoder(cls, value: str) -> str:
+        return value if value == "none" else _known(encoders, value)
 
     @field_validator("method")
     @classmethod

@@ -24,83 +24,18 @@ from torch import Tensor
 
 import hrgrad
 from hrgrad.alignment import diagnostics
-from hrgrad.optimizer import Residuals, demand, load_optimizer
+from hrgrad.optimizer import demand, load_optimizer
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 
 from .diagnostics import conflict
-from .options import TrainOptions, formulations, networks
-from .sampling import collocation
+from .model import Model, predict
+from .options import TrainOptions
+
+__all__ = ["Model", "predict", "train"]
 
 LOG_EVERY = 10
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-PREDICT_CHUNK = 20_000
-
-
-class Model:
-    """Formulation, network and points of one training; holds no parameters."""
-
-    def __init__(self, case: Case, options: TrainOptions, device: str) -> None:
-        self.case, self.options, self.device = case, options, device
-        self.formulation = formulations.load(options.formulation)(case, options.velocities, device)
-        make, known = networks.load(options.network), self.formulation
-        # which columns know x, and whether they are a basis, matters to separable networks alone
-        split = {"places": getattr(known, "places", 0), "basis": getattr(known, "basis", None)}
-        self.network = make(known.inputs, known.outputs, options.width, options.depth, **split)
-        self._batch: Any = None
-        self._refresh = -1
-        self._points: Any = None
-        self._points_refresh = -1
-
-    def batch(self, refresh: int) -> Any:
-        """The prepared points after `refresh` refreshes."""
-        if refresh != self._refresh:
-            self._batch = self.formulation.prepare(*self._places(refresh))
-            self._refresh = refresh
-        return self._batch
-
-    def _places(self, refresh: int) -> list[Tensor]:
-        """eps, t, x[, y], each (m, B)."""
-        options, domain = self.options, self.case.domain
-        points = collocation(
-            options.seed,
-            refresh,
-            options.tasks,
-            options.points,
-            self.case.knudsen.train,
-            domain.t_end,
-            *([domain.x] if domain.y is None else [domain.x, domain.y]),
-            stratify=getattr(self.formulation, "stratify", None),
-        )
-        return [tensor.to(self.device) for tensor in points]
-
-    def losses(self, theta: Tensor, refresh: int) -> dict[str, Tensor]:
-        """Mean squares (m,) by residual name; theta (P,) or (m, P)."""
-        batch = self.batch(refresh)
-        outputs = self.network(theta, batch.inputs)
-        rows = self.formulation.residuals(self.formulation.ansatz(outputs, batch), batch)
-        return {name: row.square().flatten(1).mean(dim=1) for name, row in rows.items()}
-
-    def residuals(self, refresh: int) -> Residuals:
-        """The residual vector r, point by point, with |r|^2 / 2 the mean of the L_k; its Jacobian one copy of theta a point."""
-
-        def rows(theta: Tensor, batch: Any, points: int) -> Tensor:
-            found = self.formulation.residuals(self.formulation.ansatz(self.network(theta, batch.inputs), batch), batch)
-            for name, row in found.items():
-                if row.numel() % points or row.shape[:2].numel() != points:
-                    raise BadInput(f"train.second_order: residual '{name}' does not belong to points; choose ssbroyden")
-            named = [row.reshape(points, -1) for row in found.values()]
-            return torch.cat([row * (2.0 / row.numel()) ** 0.5 for row in named], dim=1)
-
-        count = self.options.tasks * self.options.points
-
-        def jacobian(theta: Tensor) -> tuple[Tensor, Tensor]:
-            if refresh != self._points_refresh:
-                self._points = self.formulation.prepare(*(place.reshape(-1, 1) for place in self._places(refresh)))
-                self._points_refresh = refresh
-            return hrgrad.pointwise_jacobian(lambda copies: rows(copies, self._points, count), theta, count)
-
-        return Residuals(lambda theta: rows(theta, self.batch(refresh), count).reshape(-1), jacobian=jacobian)
 
 
 def train(
@@ -108,17 +43,21 @@ def train(
     options: TrainOptions,
     device: str = "cpu",
     resume: Mapping[str, Any] | None = None,
+    start: Any = None,
 ) -> Iterator[Snapshot]:
     """Snapshots of a training; the last one has progress 1 unless the time limit ended it.
 
+    start    parameters (P,) to begin with in place of random ones
     resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU, and its seconds count.
     Raises NumericalError naming the loss that is no longer finite; BadInput for options that do not go together.
     """
     clock = CLOCKS[options.clock]
     begin, earlier = clock(), 0.0
     model = Model(case, options, device)
-    generator = torch.Generator().manual_seed(options.seed)
-    theta = model.network.initial(generator).to(device)
+    whole = resume["theta"] if resume is not None else start
+    if whole is None:
+        whole = model.initial(torch.Generator().manual_seed(options.seed)).numpy()
+    theta = model.hold(_tensor(whole, device))
     phases: list[Phase] = []
     if options.steps:
         phases.append(FirstOrder(model))
@@ -127,7 +66,6 @@ def train(
     total = sum(phase.steps for phase in phases)
     step, current, inner, seconds = 0, 0, None, 0.0
     if resume is not None:
-        theta = _tensor(resume["theta"], device)
         step, current, earlier = int(resume["step"]), int(resume["phase"]), float(resume.get("seconds", 0.0))
         seconds = earlier
         inner = _restore(resume["inner"], device) if "inner" in resume else None
@@ -154,7 +92,7 @@ def train(
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
                     arrays |= conflict(model, before, theta, options.tasks, refresh)
                 finished = step == total or stopped
-                saved = {"theta": theta, "step": step, "phase": number, "inner": state, "seconds": seconds}
+                saved = {"theta": model.whole(theta), "step": step, "phase": number, "inner": state, "seconds": seconds}
                 logged = {"seconds": seconds, **scalars}
                 yield Snapshot(
                     1.0 if finished else step / total, step, scalars=logged, arrays=arrays, state=_plain(saved)
@@ -221,7 +159,7 @@ class FirstOrder(Phase):
         m = self.options.tasks
         return {
             "method": self.method.initial_state(m, self.method_options),
-            "optimizer": self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options),
+            "optimizer": self.optimizer.start(theta, self.model.free_shapes, self.optimizer_options),
         }
 
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
@@ -278,7 +216,7 @@ class SecondOrder(Phase):
         self.optimizer_options = self.optimizer.make_options()
 
     def start(self, theta: Tensor) -> dict[str, Any]:
-        inner = self.optimizer.start(theta, self.model.network.shapes, self.optimizer_options)
+        inner = self.optimizer.start(theta, self.model.free_shapes, self.optimizer_options)
         return {"optimizer": inner, "refresh": -1, "stalls": 0}
 
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
@@ -329,30 +267,3 @@ def _map(tree: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(tree, Mapping):
         return {key: _map(value, change) for key, value in tree.items()}
     return change(tree)
-
-
-@torch.no_grad()
-def predict(
-    case: Case, options: TrainOptions, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
-) -> dict[str, np.ndarray]:
-    """Fields of a trained network at every eps, time and place: arrays (eps, t, x[, y]); `space` holds the axes x[, y].
-
-    state   anything that holds `theta` (P,): a snapshot's state, or the `network` of a result.
-    """
-    model = Model(case, options, "cpu")
-    theta = _tensor(state["theta"], "cpu")
-    if theta.numel() != model.network.size:
-        raise BadInput(
-            f"the network holds {theta.numel()} parameters, the case's [train] table says {model.network.size}"
-        )
-    axes = [torch.as_tensor(np.asarray(a, dtype=float)) for a in (eps, times, *space)]
-    shape = tuple(len(axis) for axis in axes)
-    flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.formulation.fields}
-    for start in range(0, flat[0].numel(), PREDICT_CHUNK):
-        points = [grid[start : start + PREDICT_CHUNK] for grid in flat]
-        inputs = model.formulation.features(*points).unsqueeze(-3)
-        found = model.formulation.fields_of(model.network(theta, inputs), *points)
-        for name in parts:
-            parts[name].append(found[name].numpy())
-    return {name: np.concatenate(values).reshape(shape) for name, values in parts.items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from apnn.options import formulations, methods, networks, optimizers
+from apnn.options import encoders, formulations, methods, networks, optimizers
 from solvers.problem.registry import Registry, checks, equations, limits, schemes, velocity_sets
 
 measures = Registry("kinetic_cli.measures", "measure")
@@ -16,6 +16,7 @@ KINDS: dict[str, Registry] = {
     "verifications": checks,
     "formulations": formulations,
     "networks": networks,
+    "encoders": encoders,
     "methods": methods,
     "optimizers": optimizers,
     "measures": measures,

@@ -36,7 +36,7 @@ def predict(
 
     Example: kinetic predict results/sod/hrgrad-seed0.h5 --knudsen 3e-3,0.5 --times 0.05,0.1 --out sod-fine.h5
     """
-    from apnn.train import predict as evaluate
+    from apnn.model import predict as evaluate
 
     trained = Result.read(result_file)
     if "theta" not in trained.network:

@@ -212,7 +212,7 @@ class Training:
         return max(relative_l2(ours, theirs, weights) for ours, theirs in pairs)
 
     def predict(self, eps: list[float], times: Any, *space: Any) -> dict[str, Any]:
-        from apnn.train import predict
+        from apnn.model import predict
 
         assert self.state is not None
         found: dict[str, Any] = predict(self.case, self.options, self.state, eps, times, *space)

@@ -16,36 +16,29 @@ arXiv:2306.15969; training.md 2.4.
 import torch
 from torch import Tensor
 
+from ..network import Network as NetworkBase
+from ..network import tanh
 from .mlp import Network as MLP
 
 
-class Network:
+class Network(NetworkBase):
     """`network = "separable"`: `inputs` columns of which the first `places` know x -> `outputs`.
 
     basis   (rank, outputs): the columns that are the basis X of each output; None learns one
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, width: int, depth: int, places: int = 0, basis: Tensor | None = None
-    ) -> None:
-        self.places, self.outputs, self.basis = places, outputs, basis
-        self.learnt = MLP(inputs, max(width // 2, 1), width, 1) if basis is None else None
-        self.rank = max(width // 2, 1) + 1 if basis is None else basis.shape[0]
-        self.trunk = MLP(inputs - places, self.rank * outputs, width, depth)
-        self.shapes = list(self.trunk.shapes)
-        if self.learnt:
-            self.shapes += [(self.trunk.size + offset, shape) for offset, shape in self.learnt.shapes]
-        self.size = self.trunk.size + (self.learnt.size if self.learnt else 0)
-
-    def initial(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Random parameters, shape (P,): the trunk's, then the basis's."""
-        parts = [self.trunk.initial(generator, dtype)]
-        if self.learnt:
-            parts.append(self.learnt.initial(generator, dtype))
-        return torch.cat(parts)
+    def build(self) -> None:
+        rank = max(self.width // 2, 1)
+        basis, self.rank = self.basis, rank + 1 if self.basis is None else self.basis.shape[0]
+        self.trunk = MLP(
+            self.inputs - self.places, self.rank * self.outputs, self.width, self.depth, options=self.options
+        )
+        self.adopt("trunk", self.trunk)
+        if basis is None:
+            self.learnt = MLP(self.inputs, rank, self.width, 1, options=self.options)
+            self.adopt("basis", self.learnt)
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
-        """Values and tangents, (..., S, B, inputs) -> (..., S, B, outputs); entry 0 of S is the value, the others tangents."""
         a = self.trunk(theta[..., : self.trunk.size], inputs[..., self.places :])
         a = a.unflatten(-1, (self.rank, self.outputs))
         X = self.places_of(theta, inputs)  # (..., S, B, rank, outputs or 1)
@@ -58,9 +51,12 @@ class Network:
         """X with its tangents."""
         if self.basis is not None:
             return inputs[..., : self.places][..., self.basis]
-        assert self.learnt is not None
         y = self.learnt(theta[..., self.trunk.size :], inputs)
-        value = torch.tanh(y[..., :1, :, :])
-        tangents = (1.0 - value**2) * y[..., 1:, :, :]
-        constant = torch.cat([torch.ones_like(value[..., :1]), torch.zeros_like(tangents[..., :1])], dim=-3)
-        return torch.cat([torch.cat([value, tangents], dim=-3), constant], dim=-1).unsqueeze(-1)
+        X = tanh(y[..., :1, :, :], y[..., 1:, :, :])
+        constant = torch.ones_like(X[..., :1])
+        constant[..., 1:, :, :] = 0.0
+        return torch.cat([X, constant], dim=-1).unsqueeze(-1)
+
+    def linear_part(self) -> slice:
+        """The last layer of the trunk."""
+        return self.trunk.linear_part()

@@ -1,0 +1,177 @@
+r"""A network in a formulation at collocation points: losses, residual vector, fields; holds no parameters.
+
+theta = (encoder, network), the blocks of `apnn/encoder.py` and `apnn/network.py` one behind the other.  With `freeze` only a part
+of it is free, the encoder or, without one, the output layer; then `free` says where it lies, and losses and residuals are
+functions of that part alone.  A network whose output layer alone is free is linear in it: random features, to which Gauss-Newton
+is least squares.
+
+References: training.md 2; Dong, Li (2021), Comput. Methods Appl. Mech. Engrg. 387, 114129, DOI 10.1016/j.cma.2021.114129.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import hrgrad
+from hrgrad.optimizer import Residuals
+from solvers.problem.case import Case
+from solvers.problem.status import BadInput
+
+from .network import Blocks
+from .options import TrainOptions, encoders, formulations, networks
+from .sampling import collocation
+
+PREDICT_CHUNK = 20_000
+
+
+class Model:
+    """Formulation, network, encoder and points of one training.
+
+    size, names, shapes   of theta and its blocks
+    free                  the part of theta that is trained
+    fixed                 the whole theta at the start; what is frozen stays as it is there
+    """
+
+    def __init__(self, case: Case, options: TrainOptions, device: str) -> None:
+        self.case, self.options, self.device = case, options, device
+        self.formulation = formulations.load(options.formulation)(case, options.velocities, device)
+        self.encoder = (
+            encoders.load(options.encoder)(options.latent, options.width) if options.encoder != "none" else None
+        )
+        make, known = networks.load(options.network), self.formulation
+        code = options.latent if self.encoder else 0
+        try:
+            wanted = make.make_options(**options.network_options)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"train.network_options of {options.network}: {error}") from None
+        # which columns know x, and whether they are a basis, matters to separable networks alone
+        split = {"places": getattr(known, "places", 0), "basis": getattr(known, "basis", None)}
+        inputs = known.inputs + code
+        self.network = make(inputs, known.outputs, options.width, options.depth, **split, code=code, options=wanted)
+        self.parts = [part for part in (self.encoder, self.network) if part is not None]
+        whole = Blocks(wanted)
+        for part in self.parts:
+            whole.adopt("encoder" if part is self.encoder else "network", part)
+        self.initial, self.names, self.shapes, self.size = whole.initial, whole.names, whole.shapes, whole.size
+        self.free, self.fixed = slice(0, self.size), torch.empty(0)
+        if options.freeze:
+            self.free = slice(0, self.encoder.size) if self.encoder else self.network.linear_part()
+        low, high = (math.log(eps) for eps in case.knudsen.train)
+        self.middle, self.half = 0.5 * (low + high), 0.5 * (high - low)
+        self._batch: Any = None
+        self._refresh = -1
+        self._points: Any = None
+        self._points_refresh = -1
+
+    def batch(self, refresh: int) -> Any:
+        """The prepared points after `refresh` refreshes."""
+        if refresh != self._refresh:
+            self._batch = self.formulation.prepare(*self._places(refresh))
+            self._refresh = refresh
+        return self._batch
+
+    def _places(self, refresh: int) -> list[Tensor]:
+        """eps, t, x[, y], each (m, B)."""
+        options, domain = self.options, self.case.domain
+        points = collocation(
+            options.seed,
+            refresh,
+            options.tasks,
+            options.points,
+            options.focus or self.case.knudsen.train,
+            domain.t_end,
+            *([domain.x] if domain.y is None else [domain.x, domain.y]),
+            stratify=getattr(self.formulation, "stratify", None),
+        )
+        return [tensor.to(self.device) for tensor in points]
+
+    def losses(self, theta: Tensor, refresh: int) -> dict[str, Tensor]:
+        """Mean squares (m,) by residual name; theta (P,) or (m, P)."""
+        return {
+            name: row.square().flatten(1).mean(dim=1) for name, row in self.rows(theta, self.batch(refresh)).items()
+        }
+
+    def rows(self, theta: Tensor, batch: Any) -> dict[str, Tensor]:
+        """Residual rows by name at prepared points; theta is the free part."""
+        outputs = self.outputs(self.whole(theta), batch.inputs, batch.eps)
+        found: dict[str, Tensor] = self.formulation.residuals(self.formulation.ansatz(outputs, batch), batch)
+        return found
+
+    def outputs(self, theta: Tensor, inputs: Tensor, eps: Tensor) -> Tensor:
+        """Values and tangents (..., S, B, outputs) of the network for a whole theta."""
+        if self.encoder is None:
+            return self.network(theta, inputs)  # type: ignore[no-any-return]
+        cut = self.encoder.size
+        columns = self.encoder.append(theta[..., :cut], (eps.log() - self.middle) / self.half, inputs)
+        return self.network(theta[..., cut:], columns)  # type: ignore[no-any-return]
+
+    def hold(self, theta: Tensor) -> Tensor:
+        """Begin with a whole theta (P,): keep what is frozen, return the free part."""
+        if theta.shape != (self.size,):
+            raise BadInput(f"the network holds {theta.numel()} parameters, the case's [train] table says {self.size}")
+        self.fixed = theta
+        return theta[self.free]
+
+    def whole(self, theta: Tensor) -> Tensor:
+        """The whole theta from its free part (..., free)."""
+        if self.free == slice(0, self.size):
+            return theta
+        before, behind = (
+            part.expand(*theta.shape[:-1], -1) for part in (self.fixed[: self.free.start], self.fixed[self.free.stop :])
+        )
+        return torch.cat([before, theta, behind], dim=-1)
+
+    @property
+    def free_shapes(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Blocks of the free part, as optimizers see them."""
+        inside = [(offset, shape) for offset, shape in self.shapes if self.free.start <= offset < self.free.stop]
+        return [(offset - self.free.start, shape) for offset, shape in inside]
+
+    def residuals(self, refresh: int) -> Residuals:
+        """The residual vector r, point by point, with |r|^2 / 2 the mean of the L_k; its Jacobian one copy of theta a point."""
+
+        def rows(theta: Tensor, batch: Any, points: int) -> Tensor:
+            found = self.rows(theta, batch)
+            for name, row in found.items():
+                if row.numel() % points or row.shape[:2].numel() != points:
+                    raise BadInput(f"train.second_order: residual '{name}' does not belong to points; choose ssbroyden")
+            named = [row.reshape(points, -1) for row in found.values()]
+            return torch.cat([row * (2.0 / row.numel()) ** 0.5 for row in named], dim=1)
+
+        count = self.options.tasks * self.options.points
+
+        def jacobian(theta: Tensor) -> tuple[Tensor, Tensor]:
+            if refresh != self._points_refresh:
+                self._points = self.formulation.prepare(*(place.reshape(-1, 1) for place in self._places(refresh)))
+                self._points_refresh = refresh
+            return hrgrad.pointwise_jacobian(lambda copies: rows(copies, self._points, count), theta, count)
+
+        return Residuals(lambda theta: rows(theta, self.batch(refresh), count).reshape(-1), jacobian=jacobian)
+
+
+@torch.no_grad()
+def predict(
+    case: Case, options: TrainOptions, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
+) -> dict[str, np.ndarray]:
+    """Fields of a trained network at every eps, time and place: arrays (eps, t, x[, y]); `space` holds the axes x[, y].
+
+    state   anything that holds `theta` (P,): a snapshot's state, or the `network` of a result.
+    """
+    model = Model(case, options, "cpu")
+    theta = torch.from_numpy(np.array(state["theta"]))
+    model.hold(theta)
+    axes = [torch.as_tensor(np.asarray(a, dtype=float)) for a in (eps, times, *space)]
+    shape = tuple(len(axis) for axis in axes)
+    flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.formulation.fields}
+    for start in range(0, flat[0].numel(), PREDICT_CHUNK):
+        points = [grid[start : start + PREDICT_CHUNK] for grid in flat]
+        inputs = model.formulation.features(*points).unsqueeze(-3)
+        found = model.formulation.fields_of(model.outputs(theta, inputs, points[0]), *points)
+        for name in parts:
+            parts[name].append(found[name].numpy())
+    return {name: np.concatenate(values).reshape(shape) for name, values in parts.items()}

@@ -1,0 +1,174 @@
+r"""What every network promises, and the layers they are made of.
+
+A network is a function of ONE flat parameter vector theta and of inputs that carry directional derivatives with them,
+
+$$ (h, \dot h_1, \dots) \mapsto (hW + b,\ \dot h_1W, \dots), \qquad
+   (y, \dot y_1, \dots) \mapsto (\tanh y,\ (1 - \tanh^2y)\,\dot y_1, \dots) , $$
+
+stacked along axis S (entry 0 the value), so that one matrix product serves the value and all its tangents and no reverse pass
+is nested.  With theta of shape (m, P), one copy of the parameters per task, the products are batched, and the gradient with
+respect to that copy is the whole Jacobian of the m losses in one backward pass.
+
+Weight factorization, an option of all networks: W = diag(e^s) V in place of W, one scale per output (`factorized`).
+
+References: Griewank, Walther (2008), Evaluating Derivatives, chapter 3, DOI 10.1137/1.9780898717761; Wang, Wang, Seidman,
+Perdikaris (2022), "Random weight factorization improves the training of continuous neural representations", arXiv:2210.01274.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hrgrad.optimizer import BaseOptions, option
+from hrgrad.registry import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(BaseOptions):
+    """`[train] network_options`, those of every network."""
+
+    factorized: bool = option(False, "random weight factorization: weights diag(exp(s)) V, s from N(1, 0.1^2)")
+
+
+class Blocks:
+    """Parts of one flat parameter vector theta, in the order in which they are declared.
+
+    shapes    (offset, shape) of the blocks; `names` of the same
+    """
+
+    def __init__(self, options: NetworkOptions) -> None:
+        self.options: Any = options
+        self.names: list[str] = []
+        self.shapes: list[tuple[int, tuple[int, ...]]] = []
+        self.starts: list[Callable[[torch.Generator, torch.dtype], Tensor]] = []
+        self.size = 0
+
+    def block(self, name: str, shape: tuple[int, ...], std: float, mean: float = 0.0) -> None:
+        """Declare a block of theta that starts from N(mean, std^2)."""
+
+        def start(generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+            return mean + std * torch.randn(torch.Size(shape).numel(), generator=generator, dtype=dtype)
+
+        self.names.append(name)
+        self.shapes.append((self.size, shape))
+        self.starts.append(start)
+        self.size += torch.Size(shape).numel()
+
+    def layer(self, name: str, inputs: int, outputs: int) -> None:
+        """Declare a dense layer: Glorot (2010) weights, biases N(0, 0.3^2)."""
+        std = (2.0 / (inputs + outputs)) ** 0.5
+        if self.options.factorized:
+            self.block(f"{name}.scale", (outputs,), 0.1, 1.0)
+            std /= torch.e
+        self.block(f"{name}.weight", (inputs, outputs), std)
+        self.block(f"{name}.bias", (outputs,), 0.3)
+
+    def adopt(self, name: str, part: "Blocks") -> None:
+        """Declare all blocks of another as `name`.<block>, in its order."""
+        self.names += [f"{name}.{block}" for block in part.names]
+        self.shapes += [(self.size + offset, shape) for offset, shape in part.shapes]
+        self.starts += part.starts
+        self.size += part.size
+
+    def initial(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Random parameters, shape (P,)."""
+        return torch.cat([start(generator, dtype) for start in self.starts])
+
+    def read(self, theta: Tensor, name: str) -> Tensor:
+        """A block of theta in its shape, (..., *shape)."""
+        offset, shape = self.shapes[self.names.index(name)]
+        return theta[..., offset : offset + torch.Size(shape).numel()].unflatten(-1, shape)
+
+
+class Network(Blocks, ABC):
+    """`inputs` columns -> `outputs`, through hidden layers of `width`.
+
+    inputs    columns; of them the first `places` know x and the last `code` know eps alone (`apnn/encoder.py`)
+    basis     (rank, outputs): the columns that span each output in x; None: they do not
+    """
+
+    Options: ClassVar[type[NetworkOptions]] = NetworkOptions
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        depth: int,
+        places: int = 0,
+        basis: Tensor | None = None,
+        code: int = 0,
+        options: NetworkOptions | None = None,
+    ) -> None:
+        super().__init__(options if options is not None else self.Options())
+        self.inputs, self.outputs, self.width, self.depth = inputs, outputs, width, depth
+        self.places, self.basis, self.code = places, basis, code
+        self.build()
+
+    @classmethod
+    def make_options(cls, **given: Any) -> NetworkOptions:
+        """`[train] network_options`; an unknown one is answered with those there are."""
+        known = [entry.name for entry in fields(cls.Options)]
+        for key in given:
+            if key not in known:
+                raise ValueError(f"no option '{key}':{nearest(key, known)}")
+        return cls.Options(**given)
+
+    @abstractmethod
+    def build(self) -> None:
+        """Declare the blocks of theta."""
+
+    @abstractmethod
+    def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        """Values and tangents, (..., S, B, inputs) -> (..., S, B, outputs); entry 0 of S is the value, the others tangents.
+
+        theta (P,), or (m, P) with inputs (m, S, B, inputs).
+        """
+
+    def affine(self, theta: Tensor, name: str, h: Tensor) -> tuple[Tensor, Tensor]:
+        """h W + b, the value (..., 1, B, n) and the tangents (..., S - 1, B, n) apart."""
+        W = self.read(theta, f"{name}.weight")
+        if self.options.factorized:
+            W = W * self.read(theta, f"{name}.scale").exp().unsqueeze(-2)
+        y = (h.flatten(-3, -2) @ W).unflatten(-2, h.shape[-3:-1])
+        return y[..., :1, :, :] + self.read(theta, f"{name}.bias")[..., None, None, :], y[..., 1:, :, :]
+
+    def dense(self, theta: Tensor, name: str, h: Tensor) -> Tensor:
+        """h W + b of value and tangents."""
+        return torch.cat(self.affine(theta, name, h), dim=-3)
+
+    def hidden(self, theta: Tensor, name: str, h: Tensor) -> Tensor:
+        """tanh(h W + b) of value and tangents."""
+        return tanh(*self.affine(theta, name, h))
+
+    def linear_part(self) -> slice:
+        """Where the output layer lies in theta, the last layer declared."""
+        first = next(k for k, name in enumerate(self.names) if name.split(".")[0] == self.names[-1].split(".")[0])
+        return slice(self.shapes[first][0], self.size)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a b of value and tangents, entry by entry."""
+    a0, b0 = a[..., :1, :, :], b[..., :1, :, :]
+    return torch.cat([a0 * b0, a[..., 1:, :, :] * b0 + a0 * b[..., 1:, :, :]], dim=-3)
+
+
+def blend(gate: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """gate a + (1 - gate) b of value and tangents."""
+    return b + product(gate, a - b)
+
+
+def waves(y: Tensor, slopes: Tensor) -> Tensor:
+    """cos y beside sin y, of a value and its tangents."""
+    cos, sin = torch.cos(y), torch.sin(y)
+    return torch.cat([torch.cat([cos, -sin * slopes], dim=-3), torch.cat([sin, cos * slopes], dim=-3)], dim=-1)
+
+
+def tanh(y: Tensor, slopes: Tensor) -> Tensor:
+    """tanh of a value and its tangents."""
+    value = torch.tanh(y)
+    return torch.cat([value, (1.0 - value**2) * slopes], dim=-3)
