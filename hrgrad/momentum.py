@@ -23,7 +23,7 @@ import torch
 
 from .gram import combine, gramian_row
 from .method import Array, Direction, Measure, State
-from .problem import Problem
+from .problem import CANCELLATION, Problem
 
 Inner = Callable[[Array, Array], tuple[Array, str, Measure]]
 
@@ -91,7 +91,7 @@ def momentum_direction(
     weights, status, measure = inner(hat.cosines, hat.norms)
     w = torch.from_numpy(weights * correction)
     length = float(np.sqrt(max(float(weights @ hat.gramian @ weights), 0.0)))
-    u = combine(w, M, accurate=length < 1e-2 * float(np.abs(weights) @ hat.norms))
+    u = combine(w, M, accurate=length < CANCELLATION * float(np.abs(weights) @ hat.norms))
     g = (u * (1.0 - b1**t) - state["last"] * (b1 * (1.0 - b1 ** (t - 1)))).div_(1.0 - b1)
     second = state["second"].mul_(b2).addcmul_(g, g, value=1.0 - b2)
     step = u / (second / (1.0 - b2**t)).sqrt_().add_(options.eps)

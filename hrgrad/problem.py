@@ -18,7 +18,8 @@ from .gram import combine, gramian
 from .method import Array
 
 PIVOT = 1e-4
-CANCELLATION = 1e-2
+#: a sum this much shorter than its terms is rounded to 6e-5 of itself in single precision, and taken in double below that
+CANCELLATION = 1e-3
 
 
 class Problem:
@@ -95,9 +96,11 @@ class Problem:
         if not np.isfinite(Q).all():
             self._complain(Q)
         norms = np.sqrt(Q.diagonal())
-        scale = np.where(norms > 0.0, norms, 1.0)
-        C = Q / scale / scale[:, None]
-        np.fill_diagonal(C, norms > 0.0)
+        positive = norms > 0.0
+        scale = norms if positive.all() else np.where(positive, norms, 1.0)
+        C = Q / scale
+        C /= scale[:, None]
+        C.reshape(-1)[:: len(Q) + 1] = positive
         self._gramian, self._norms, self._cosines = Q, norms, C
 
     def _complain(self, Q: Array) -> None:
@@ -164,5 +167,5 @@ class Problem:
         if J.dtype == torch.float64 or self._gramian is None:
             return combine(moved, J)
         w = weights.detach().to("cpu", torch.float64).numpy()
-        length = np.sqrt(max(float(w @ self._gramian @ w), 0.0))
-        return combine(moved, J, accurate=bool(length < CANCELLATION * float(np.abs(w) @ self.norms)))
+        most = CANCELLATION * float(np.abs(w) @ self.norms)
+        return combine(moved, J, accurate=float(w @ self._gramian @ w) < most * most)

@@ -1,22 +1,25 @@
-r"""Small exact algebra in the space of weights (m x m, float64): equal projections, and quadratic programs with u >= 0.
+r"""Small exact algebra in the space of weights (m x m, float64): equal projections, and quadratic programs with weights >= 0.
 
     equal projections        C y = 1,                                no truncation while C is regular
-    nonnegative              min 1/2 u'Qu - b'u,  u >= 0             (one or many right-hand sides at once)
+    dual_projections         min |v - a_i|,  a_j . v >= 0 for all j   (all i at once)
     min_norm                 min |sum_i w_i a_i|,  w >= 0, sum w = 1
 
-The quadratic programs are linear complementarity problems: u >= 0, r = Qu - b >= 0, u'r = 0. Block principal pivoting
+The quadratic programs are linear complementarity problems: y >= 0, r = C y - b >= 0, y'r = 0. Block principal pivoting
 (Judice and Pires, 1994, doi:10.1016/0305-0548(94)90106-6) exchanges every infeasible index at once and ends, for positive
-definite Q, after two or three small solves with the exact active set; what it cannot finish goes to the active-set method of
-Lawson and Hanson (1974, chapter 23), which also bears singular Q.
+definite C, after two to seven small solves with the exact active set. It may cycle: what is not done after ROUNDS exchanges goes
+to the active-set method of Lawson and Hanson (1974, chapter 23), which also bears singular C.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .method import Array
 
 RANK = 1e-10
+TOLERANCE = 1e-12
+ROUNDS = 20
 RESOLVED = 1e-7
 
 
@@ -25,7 +28,7 @@ def equal_projections(C: Array) -> tuple[Array, float]:
     ones = np.ones(len(C))
     try:
         y: Array = np.asarray(np.linalg.solve(C, ones), dtype=np.float64)
-        residual = float(np.abs(C @ y - ones).max())
+        residual = float(np.abs(C @ y - 1.0).max())
         if residual < 1e-6 and np.abs(y).max() * 1e-13 < 1.0:
             return y, residual
     except np.linalg.LinAlgError:
@@ -47,54 +50,60 @@ def vanishes(C: Array, b: Array) -> bool:
     return square <= (RESOLVED * float(np.abs(b).sum())) ** 2 or float(image.min()) < -RESOLVED * square**0.5
 
 
-def nonnegative(Q: Array, b: Array) -> Array:
-    """argmin 1/2 u'Qu - b'u over u >= 0; `b` of shape (m,) or (k, m) for k programs with the same Q."""
-    single = b.ndim == 1
-    B = b[None] if single else b
-    U = _block_pivoting(Q, B)
-    return U[0] if single else U
+def dual_projections(C: Array) -> Array:
+    """Y (m, m): a_i + sum_k Y_ik a_k is the projection of a_i onto the dual cone {v: a_j . v >= 0 for all j}.
+
+    m programs with one matrix, y >= 0, C y + C e_i >= 0.  With every index but i free the solution is a row of the inverse,
+    y = (C^-1)_i / (C^-1)_ii: block pivoting, all programs at once, starts there.
+    """
+    m = len(C)
+    try:
+        inverse = np.linalg.inv(C)
+        regular = bool(np.abs(inverse).max() < 1e12)
+    except np.linalg.LinAlgError:
+        regular = False
+    if regular:
+        free = ~np.eye(m, dtype=bool)
+        Y = np.where(free, inverse / inverse.diagonal()[:, None], 0.0)
+        bad = Y < 0.0
+    else:
+        free = np.zeros((m, m), dtype=bool)
+        Y, bad = np.zeros((m, m)), C < 0.0
+    if bad.any():
+        _block_pivoting(C, Y, free, bad)
+    return Y
 
 
-def _block_pivoting(Q: Array, B: Array) -> Array:
-    k, m = B.shape
-    size = np.sqrt(np.maximum(Q.diagonal(), 1e-300))
-    scaled, right = Q / size / size[:, None], B / size
-    free = np.ones((k, m), dtype=bool)
-    U = np.zeros((k, m))
-    open_ = np.arange(k)
-    eye = np.eye(m)
-    worst, patience = np.full(k, m + 1), np.full(k, 3)
-    tolerance = 1e-12 * max(1.0, float(np.abs(right).max()))
-    for _ in range(8 + 2 * m):
-        F = free[open_]
-        system = np.where(F[:, :, None] & F[:, None, :], scaled, eye)
+def _block_pivoting(C: Array, Y: Array, free: NDArray[np.bool_], bad: NDArray[np.bool_]) -> None:
+    """Exchange the infeasible indices of the rows of Y until there are none, in place."""
+    m, eye = len(C), np.eye(len(C))
+    open_ = np.flatnonzero(bad.any(1))
+    bad, free, B = bad[open_], free[open_], C[open_]
+    for _ in range(ROUNDS):
+        free ^= bad
+        size = int(free.sum(1).max())
+        index = free.argsort(1)[:, : m - size - 1 : -1]  # the free indices first, and as few others as can be
+        rows = np.arange(len(open_))[:, None]
+        inside = free[rows, index]
+        both = inside[:, :, None] & inside[:, None, :]
+        system = np.where(both, C[index[:, :, None], index[:, None, :]], eye[:size, :size])
         try:
-            u = np.linalg.solve(system, np.where(F, right[open_], 0.0)[:, :, None])[:, :, 0]
+            part = np.linalg.solve(system, np.where(inside, -B[rows, index], 0.0)[:, :, None])
         except np.linalg.LinAlgError:
             break
-        r = u @ scaled - right[open_]
-        bad = np.where(F, u < -tolerance, r < -tolerance)
-        count = bad.sum(1)
-        done = count == 0
-        U[open_[done]] = np.maximum(u[done], 0.0) * F[done]
-        if done.all():
-            return U / size
-        keep = ~done
-        open_, bad, count = open_[keep], bad[keep], count[keep]
-        better = count < worst[open_]
-        worst[open_] = np.where(better, count, worst[open_])
-        patience[open_] = np.where(better, 3, patience[open_] - 1)
-        for row in np.flatnonzero(patience[open_] < 0):
-            last = m - 1 - int(np.argmax(bad[row, ::-1]))
-            bad[row] = False
-            bad[row, last] = True
-        free[open_] ^= bad
-    value, vector = np.linalg.eigh(scaled)
+        y = np.zeros((len(open_), m))
+        y[rows, index] = part[:, :, 0]
+        bad = np.where(free, y, y @ C + B) < -TOLERANCE
+        left = bad.any(1)
+        Y[open_] = np.maximum(y, 0.0)
+        if not left.any():
+            return
+        open_, bad, free, B = open_[left], bad[left], free[left], B[left]
+    value, vector = np.linalg.eigh(C)
     root = np.sqrt(np.maximum(value, 0.0))[:, None] * vector.T
     inverse = np.where(value > 1e-14 * value[-1], 1.0 / np.sqrt(np.maximum(value, 1e-300)), 0.0)
     for row in open_:
-        U[row] = _lawson_hanson(root, inverse * (vector.T @ right[row]))
-    return U / size
+        Y[row] = _lawson_hanson(root, inverse * (vector.T @ -C[row]))
 
 
 def _lawson_hanson(E: Array, f: Array) -> Array:
@@ -131,52 +140,35 @@ def min_norm(C: Array, right: Array | None = None) -> tuple[Array, float]:
 
     With `right` the hull is that of a_i / right_i, and the weights y of its point are on the a_i, scaled to sum to one.
     """
-    m = len(C)
-    bound = np.ones(m) if right is None else right
-    y = None
-    try:
-        y = np.linalg.solve(C, bound)
-        if y.min() < 0.0 or not np.isfinite(y).all() or np.abs(C @ y - bound).max() > 1e-6 * bound.max():
-            y = _pivot_min_norm(C, bound)
-    except np.linalg.LinAlgError:
-        pass
+    bound = np.ones(len(C)) if right is None else right
+    y = _pivot_min_norm(C, bound)
     if y is None:
         value, vector = np.linalg.eigh(C)
         E = np.vstack([np.sqrt(np.maximum(value, 0.0))[:, None] * vector.T, bound])
-        y = _lawson_hanson(E, np.concatenate([np.zeros(m), [1.0]]))
+        y = _lawson_hanson(E, np.concatenate([np.zeros(len(C)), [1.0]]))
     w = y / y.sum()
-    return w, float(np.sqrt(max(w @ C @ w, 0.0)))
+    return w, max(float(w @ C @ w), 0.0) ** 0.5
 
 
 def _pivot_min_norm(C: Array, bound: Array) -> Array | None:
-    """Block pivoting on C y >= bound, y >= 0; None where it does not end cleanly."""
+    """Block pivoting on C y >= bound, y >= 0, from all indices free; None where it does not end cleanly."""
     m = len(C)
-    free = np.ones(m, dtype=bool)
-    best, patience = m + 1, 3
-    for _ in range(8 + 2 * m):
-        index = np.flatnonzero(free)
-        if not len(index):
-            return None
-        part = C[np.ix_(index, index)]
-        y = np.zeros(m)
+    free, index = np.ones(m, dtype=bool), np.arange(m)
+    part, right = C, bound
+    for _ in range(ROUNDS):
         try:
-            y[index] = np.linalg.solve(part, bound[index])
+            inner = np.linalg.solve(part, right)
         except np.linalg.LinAlgError:
             return None
+        y = np.zeros(m)
+        y[index] = inner
         r = C @ y - bound
-        if not np.isfinite(r).all() or np.abs(r[index]).max() > 1e-6:
-            return None
-        bad = np.where(free, y < 0.0, r < -1e-12)
-        count = int(bad.sum())
-        if count == 0:
-            return y
-        if count < best:
-            best, patience = count, 3
-        else:
-            patience -= 1
-        if patience < 0:
-            last = m - 1 - int(np.argmax(bad[::-1]))
-            bad[:] = False
-            bad[last] = True
+        bad = np.where(free, y < 0.0, r < -TOLERANCE)
+        if not bad.any():
+            return y if np.abs(r[index]).max() <= 1e-6 * bound.max() else None
         free ^= bad
+        index = free.nonzero()[0]
+        if not len(index):
+            return None
+        part, right = C[index[:, None], index], bound[index]
     return None

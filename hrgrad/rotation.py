@@ -58,19 +58,22 @@ class Polar:
         """Gramian of the r_i and the coefficients x, y of r_i = x_i a_i + y_i v."""
         c, s = np.cos(phi), np.sin(phi)
         G = c[:, None] * c + (s[:, None] * s) * self.K
-        np.fill_diagonal(G, 1.0)
+        G.reshape(-1)[:: len(phi) + 1] = 1.0
+        if not self.aligned.any():
+            x = s / self.s
+            return G, x, c - self.p * x
         x = np.where(self.aligned, 1.0, s / np.where(self.aligned, 1.0, self.s))
         return G, x, np.where(self.aligned, 0.0, c - self.p * x)
 
 
 def polar(C: Array, p: Array) -> Polar:
     """Polar form of unit gradients with cosines C among themselves and p with the anchor."""
-    p = np.clip(p, -1.0, 1.0)
+    p = np.minimum(np.maximum(p, -1.0), 1.0)
     s = np.sqrt((1.0 - p) * (1.0 + p))
     aligned = s < ALIGNED
     safe = np.where(aligned, 1.0, s)
     K = (C - p[:, None] * p) / safe / safe[:, None]
-    np.fill_diagonal(K, 1.0)
+    K.reshape(-1)[:: len(p) + 1] = 1.0
     return Polar(p, s, np.arctan2(s, p), K, aligned)
 
 
@@ -90,10 +93,11 @@ def settle(
     pair, stay = 1.0 / (m * (m - 1)), penalty / (2.0 * m)
     fixed_cos, fixed_sin = stay * q.p, stay * q.s
     K = pair * q.K
+    low, high = np.where(turning, 0.0, phi), np.where(turning, top, phi)
     for sweep in range(SWEEPS):
         A = pair * np.cos(phi).sum() + fixed_cos
         B = K @ np.sin(phi) + fixed_sin
-        new = np.where(turning, np.minimum(np.maximum(np.arctan2(B, A), 0.0), top), phi)
+        new = np.minimum(np.maximum(np.arctan2(B, A), low), high)
         change = float(np.abs(new - phi).max())
         phi = new
         if change < tolerance:
@@ -105,16 +109,15 @@ def settle(
 
 def _newton(q: Polar, phi: Array, top: Array, turning: NDArray[np.bool_], pair: float, stay: float) -> Array:
     """One Newton step on the angles inside the box, where the Hessian is positive there and the step is small."""
-    free = np.flatnonzero(turning & (phi > 0.0) & (phi < top))
-    if not len(free):
+    f = (turning & (phi > 0.0) & (phi < top)).nonzero()[0]
+    if not len(f):
         return phi
     c, s = np.cos(phi), np.sin(phi)
     A = pair * (c.sum() - c) + stay * q.p
     B = pair * (q.K @ s - s) + stay * q.s
     slope, bend = A * s - B * c, A * c + B * s
-    f = free
-    H = -pair * (s[f, None] * s[f] + (c[f, None] * c[f]) * q.K[np.ix_(f, f)])
-    H[np.arange(len(f)), np.arange(len(f))] = bend[f]
+    H = -pair * (s[f, None] * s[f] + (c[f, None] * c[f]) * q.K[f[:, None], f])
+    H.reshape(-1)[:: len(f) + 1] = bend[f]
     try:
         np.linalg.cholesky(H)
     except np.linalg.LinAlgError:

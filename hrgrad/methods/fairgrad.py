@@ -2,8 +2,8 @@ r"""FairGrad: alpha-fair division of the decrease between the tasks.
 
     Q w = w^{-1/alpha},  w > 0:   the unique minimiser of  1/2 w' Q w - sum_i w_i^{1 - 1/alpha} / (1 - 1/alpha),    u = sum w_i g_i
 
-alpha = 1 is Nash-MTL (proportional fairness), alpha -> infinity the max-min. Damped Newton on the cosine matrix, as there.
-Cost: one Gramian, about ten m x m solves, one weighted sum. State: none.
+alpha = 1 is Nash-MTL (proportional fairness), alpha -> infinity the max-min. Solved on the cosine matrix, as there.
+Cost: one Gramian, about seven m x m solves, one weighted sum. State: none.
 Source: Ban, Ji (2024), Fair Resource Allocation in Multi-Task Learning, arXiv:2402.15638, equation (6).
 """
 

@@ -36,23 +36,31 @@ class GradVacOptions(Options):
 def gradvac_weights(Q: Array, phi_target: Array, orders: NDArray[np.int64], beta: float) -> tuple[Array, Array]:
     """Column sums of the coefficient rows and the renewed targets."""
     m = len(Q)
-    W, V, each = np.eye(m), Q.copy(), np.arange(m)
+    each = np.arange(m)
     n = np.sqrt(Q.diagonal())
     safe = np.where(n > 0.0, n, 1.0)
-    own, target = n * n, phi_target.copy()
-    for j in orders.T:
-        dot, length = V[each, j], np.sqrt(own)
-        phi = np.clip(dot / (np.where(length > 0.0, length, 1.0) * safe[j]), -1.0, 1.0)
-        old = np.clip(target[each, j], -LIMIT, LIMIT)
-        spread = np.sqrt(1.0 - old * old)
-        c = np.where(phi < old, length * (old * np.sqrt(1.0 - phi * phi) - phi * spread) / (safe[j] * spread), 0.0)
-        c[n[j] == 0.0] = 0.0
-        W[each, j] += c
-        V += c[:, None] * Q[j]
-        own = np.maximum(own + 2.0 * c * dot + c * c * n[j] ** 2, 0.0)
-        target[each, j] = (1.0 - beta) * target[each, j] + beta * phi
-    weights: Array = W.sum(0)
-    return weights, target
+    place = (orders + m * each[:, None]).T  # of (i, j) in a flattened matrix; row s: the s-th partner of every i
+    old = phi_target.reshape(-1)[place]
+    goal = np.minimum(np.maximum(old, -LIMIT), LIMIT)
+    spread = np.sqrt(1.0 - goal * goal)
+    other, rows = safe[orders.T], Q[orders.T]
+    goal[n[orders.T] == 0.0] = -2.0  # no cosine is below: a gradient of length zero pulls at nobody
+    V, own = Q.copy(), n * n
+    change, seen = np.zeros((m - 1, m)), np.zeros((m - 1, m))
+    for s, where in enumerate(place):
+        dot, length = V.reshape(-1)[where], np.sqrt(own)
+        phi = dot / (np.where(length > 0.0, length, 1.0) * other[s])
+        seen[s] = phi = np.minimum(np.maximum(phi, -1.0), 1.0)
+        low = phi < goal[s]
+        if low.any():
+            c = length * (goal[s] * np.sqrt(1.0 - phi * phi) - phi * spread[s]) / (other[s] * spread[s])
+            change[s] = c = np.where(low, c, 0.0)
+            V += c[:, None] * rows[s]
+            own = np.maximum(own + c * (2.0 * dot + c * other[s] ** 2), 0.0)
+    weights = np.asarray(1.0 + np.bincount(orders.T.reshape(-1), change.reshape(-1), m), dtype=np.float64)
+    renewed = phi_target.copy()
+    renewed.reshape(-1)[place] = (1.0 - beta) * old + beta * seen
+    return weights, renewed
 
 
 @final

@@ -84,7 +84,9 @@ def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tupl
     if m == 1 or not turning.any():  # a_i . v >= 0 for every i: against the anchor nobody ever conflicts
         w, cosine, status = config_weights(C, norms)
         return w, status, lambda: {"rotation": np.zeros(m), "c_alpha": cosine}
-    kind = options.anchor if options.anchor != "auto" else ("rays" if m <= RAYS_UP_TO else "minnorm")
+    kind = options.anchor
+    if kind == "auto":  # for two gradients both are the bisector
+        kind = "rays" if 2 < m <= RAYS_UP_TO else "minnorm"
     beta, tau = anchor(C, kind, options.engine)
     if tau <= options.stationary:
         weights = np.full(m, 1.0 / m) if options.on_stationary == "mean" else np.zeros(m)

@@ -38,14 +38,18 @@ def random_orders(m: int, generator: torch.Generator | None) -> NDArray[np.int64
 def pcgrad_weights(Q: Array, orders: NDArray[np.int64]) -> Array:
     """Column sums of the coefficient rows after all projections."""
     m = len(Q)
-    W, V, each = np.eye(m), Q.copy(), np.arange(m)
     square = np.where(Q.diagonal() > 0.0, Q.diagonal(), np.inf)
-    for j in orders.T:
-        c = np.minimum(V[each, j], 0.0) / square[j]
-        W[each, j] -= c
-        V -= c[:, None] * Q[j]
-    total: Array = W.sum(0)
-    return total
+    place = (
+        orders + m * np.arange(m)[:, None]
+    ).T  # of (i, j) in a flattened matrix; row s: the s-th partner of every i
+    share, rows = square[orders.T], Q[orders.T]
+    V, change = Q.copy(), np.zeros((m - 1, m))
+    for s, where in enumerate(place):
+        dot = V.reshape(-1)[where]
+        if dot.min() < 0.0:
+            change[s] = c = np.minimum(dot, 0.0) / share[s]
+            V -= c[:, None] * rows[s]
+    return np.asarray(1.0 - np.bincount(orders.T.reshape(-1), change.reshape(-1), m), dtype=np.float64)
 
 
 @final

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..method import AbstractMethod, Direction, State, weighted
 from ..problem import Problem
-from ..quadratic import nonnegative, vanishes
+from ..quadratic import dual_projections, vanishes
 
 
 @final
@@ -44,7 +44,7 @@ class Method(AbstractMethod):
         w = np.zeros(len(n))
         if len(live):
             C, length = problem.cosines[np.ix_(live, live)], n[live]
-            b = length + length @ nonnegative(C, -C)
+            b = length + length @ dual_projections(C)
             if not vanishes(C, b):
                 w[live] = b / length / len(n)
         return weighted(w, "ok" if w.any() else "stationary"), state
