@@ -1,8 +1,8 @@
 """Where compiled kernels are kept: a folder that changes with the sources.
 
 numba's on-disk cache looks only at the file of a jitted function, so it keeps returning old numbers when a helper in
-another file changes.  The cache folder is therefore keyed by a hash of every source of this package.  Import `njit` and
-`prange` from here, never from numba.
+another file changes.  The cache folder is therefore keyed by a hash of every source of this package.  Import `njit`,
+`prange` and `set_num_threads` from here, never from numba.
 """
 
 import hashlib
@@ -41,6 +41,6 @@ def cache_folder() -> Path:
 os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
-from numba import njit, prange  # noqa: E402  the cache folder must be known before numba is imported
+from numba import njit, prange, set_num_threads  # noqa: E402  the cache folder must be known before numba is imported
 
-__all__ = ["njit", "prange"]
+__all__ = ["njit", "prange", "set_num_threads"]

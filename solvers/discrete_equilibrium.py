@@ -79,7 +79,8 @@ def factor(m, e0, e1, e2, u, v):
 def equilibrium_row(rho, u, T, v, w, out, bits, power, memory):
     """Discrete equilibrium with the moments (rho, u, T) into `out`; False if Newton does not reach round-off."""
     root = np.sqrt(T)
-    a0 = np.log(rho / (np.sqrt(2.0 * np.pi) * root)) + memory[0]
+    plain = np.log(rho / (np.sqrt(2.0 * np.pi) * root))
+    a0 = plain + memory[0]
     a1, a2 = memory[1] / root, (memory[2] - 0.5) / T
     best = 1e300
     for _ in range(NEWTON_STEPS):
@@ -98,7 +99,7 @@ def equilibrium_row(rho, u, T, v, w, out, bits, power, memory):
         # a residual that no longer falls is round-off (nodes that hardly resolve the Gaussian)
         if size < LINEAR or (size < 1e-6 and size >= 0.5 * best):
             factor(out, e0, e1, e2, u, v)
-            memory[0] = a0 - np.log(rho / (np.sqrt(2.0 * np.pi) * root))
+            memory[0] = a0 - plain
             memory[1] = a1 * root
             memory[2] = a2 * T + 0.5
             return True

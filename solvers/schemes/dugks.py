@@ -40,6 +40,7 @@ from .imex import (
     BLOCKS,
     SIDES,
     boundary_states,
+    centres,
     check_walls,
     components_of,
     equal_steps,
@@ -195,8 +196,7 @@ class Scheme(AbstractScheme):
     Options = Options
 
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:
-        low, high = case.domain.x
-        axes = {"x": low + (high - low) * (np.arange(options.cells) + 0.5) / options.cells}
+        axes = {"x": centres(case, options)}
         return axes | {"v": case.velocity.nodes_and_weights()[0]} if options.distribution else axes
 
     def plan(self, case: Case, eps: float, options: Options) -> dict[str, float]:
@@ -217,7 +217,7 @@ class Scheme(AbstractScheme):
         if options.distribution and case.equation.kind == "esbgk":
             raise BadInput("reference.distribution: ES-BGK is reduced in v2, there is no f(x, v1, v2); set it to false")
         kinds = np.array([SIDES[side.kind] for side in sides])
-        x = self.coordinates(case, options)["x"]
+        x = centres(case, options)
         dx = (case.domain.x[1] - case.domain.x[0]) / options.cells
         components, reduced = components_of(case), case.equation.velocity_dimension - 1
         gas = np.array([*relaxation(case), reduced])

@@ -181,57 +181,89 @@ def row_sums(row, measures):
 
 
 @njit(cache=True, fastmath={"contract"})
-def difference(near, far, v, dx, start, factor, rate, out):
-    """rate = -v d_x f from the values at both faces of a cell; out = start + factor rate."""
+def gather(stage, near, far, v, dx, dt, start, rates, increments, i, c, out):
+    """out = explicit part of the stage in component c of cell i, in one loop; its -v d_x f goes to `rates` if it is used again.
+
+    near, far are the values at both faces, `start` is f of the old time.
+    """
+    e, a = dt * EXPLICIT[stage], IMPLICIT[stage]
+    e0, e1, e2 = e[0], e[1], e[2]
+    a1, a2, a3 = a[1] / IMPLICIT[1, 1], a[2] / IMPLICIT[2, 2], a[3] / IMPLICIT[3, 3]
     over = 1.0 / dx
-    for k in range(v.size):
-        change = v[k] * (near[k] - far[k]) * over
-        rate[k] = change
-        out[k] = start[k] + factor * change
+    r0, r1, r2 = rates[0, i, c], rates[1, i, c], rates[2, i, c]
+    k1, k2, k3 = increments[0, i, c], increments[1, i, c], increments[2, i, c]
+    if stage == 1:
+        for k in range(v.size):
+            change = over * v[k] * (near[k] - far[k])
+            r0[k] = change
+            out[k] = start[k] + e0 * change
+    elif stage == 2:
+        for k in range(v.size):
+            change = over * v[k] * (near[k] - far[k])
+            r1[k] = change
+            out[k] = start[k] + e1 * change + e0 * r0[k] + a1 * k1[k]
+    elif stage == 3:
+        for k in range(v.size):
+            change = over * v[k] * (near[k] - far[k])
+            r2[k] = change
+            out[k] = start[k] + e2 * change + e0 * r0[k] + e1 * r1[k] + a1 * k1[k] + a2 * k2[k]
+    else:
+        e3 = over * e[3]
+        for k in range(v.size):
+            explicit = e3 * v[k] * (near[k] - far[k]) + e0 * r0[k] + e1 * r1[k] + e2 * r2[k]
+            out[k] = start[k] + explicit + (a1 * k1[k] + a2 * k2[k] + a3 * k3[k])
+
+
+@njit(cache=True)
+def gaussian_temperatures(T, theta11, lam, nu, reduced):
+    """T11, T22 of the Gaussian at the end of an implicit stage whose explicit part has T and Theta11."""
+    relaxed = (theta11 + (1.0 - nu) * lam * T) / (1.0 + (1.0 - nu) * lam)
+    T11 = (1.0 - nu) * T + nu * relaxed
+    return T11, T + (T - T11) / reduced if reduced > 0.0 else T
 
 
 @njit(cache=True, fastmath={"contract"})
-def axpy(factor, row, out):
-    """out += factor row."""
-    for k in range(out.size):
-        out[k] += factor * row[k]
+def relax_cell(g, new, i, increment, lam, gas, M, bits, power, memory, v, w, measures):
+    """Cell i of `new` becomes g + lam tau (G[new] - new), g (component, v); the change goes to `increment`.  False on failure.
 
-
-@njit(cache=True, fastmath={"contract"})
-def relax_cell(g, increment, share, M, bits, power, memory, v, w, measures):
-    """g <- g + share (M[g] - g) for one cell, g (component, v); the change goes to `increment`.  False on failure."""
+    gas = (dense, nu, reduced directions); `dense` is the part of tau that is proportional to rho, and tau = 1 if it is zero.
+    """
+    dense, nu, reduced = gas[0], gas[1], gas[2]
     rho, momentum, energy = row_sums(g[0], measures)
     if not rho > 0.0:
         return False
     u = momentum / rho
-    T = energy / rho - u * u
+    T = theta11 = energy / rho - u * u
     if g.shape[0] == 2:
-        T = (T + row_sums(g[1], measures)[0] / rho) / 3.0
-    if not T > 0.0 or not equilibrium_row(rho, u, T, v, w, M, bits, power, memory):
+        T = (theta11 + 0.5 * reduced * row_sums(g[1], measures)[0] / rho) / (1.0 + reduced)
+    if dense > 0.0:
+        lam *= dense * rho
+    T11, T22 = gaussian_temperatures(T, theta11, lam, nu, reduced)
+    if not (T11 > 0.0 and T22 > 0.0) or not equilibrium_row(rho, u, T11, v, w, M, bits, power, memory):
         return False
+    share = lam / (1.0 + lam)
     for c in range(g.shape[0]):
-        scale = 1.0 if c == 0 else 2.0 * T
-        row, change = g[c], increment[c]
+        scale = 1.0 if c == 0 else 2.0 * T22
+        row, change, target = g[c], increment[c], new[c, i]
         for k in range(v.size):
             move = share * (scale * M[k] - row[k])
             change[k] = move
-            row[k] += move
+            target[k] = row[k] + move
     return True
 
 
 @njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def stage_pass(
-    stage, f, old, new, rates, increments, dt, dx, eps, kinds, walls, v, w, measures, memory, rows, bits, failures
+    stage, f, old, new, rates, increments, dt, dx, eps, gas, kinds, walls, v, w, measures, memory, rows, bits, failures
 ):
     """Stage `stage` (1..STAGES): its value from `old`, the stage before, into `new`; f is the beginning of the step.
 
-    rates (stage, cell, component, v) and increments likewise hold -D f and a_ii dt K of the stages; rows (block, 5,
+    rates (stage, cell, component, v) and increments likewise hold -D f and a_ii dt K of the stages but the last; rows (block, 5,
     component, v) and bits (block, v) are scratch space of each block of cells.
     """
     components, cells, _ = f.shape
     inner, blocks = cells - 2 * GHOSTS, rows.shape[0]
-    share = IMPLICIT[stage, stage] * dt / eps
-    share = share / (1.0 + share)
+    lam = IMPLICIT[stage, stage] * dt / eps
     rising = np.searchsorted(v, 0.0, side="right")
     for block in prange(blocks):
         first, last = GHOSTS + inner * block // blocks, GHOSTS + inner * (block + 1) // blocks
@@ -245,53 +277,28 @@ def stage_pass(
                 face_row(old, c, i, rising, right[c])
             given_face(old, i, walls, kinds, rising, right)
             for c in range(components):
-                rate, start, into = rates[stage - 1, i, c], f[c, i], g[c]
-                near, far = left[c], right[c]
-                difference(near, far, v, dx, start, dt * EXPLICIT[stage, stage - 1], rate, into)
-                for j in range(stage - 1):
-                    axpy(dt * EXPLICIT[stage, j], rates[j, i, c], into)
-                for j in range(1, stage):
-                    axpy(IMPLICIT[stage, j] / IMPLICIT[j, j], increments[j - 1, i, c], into)
+                gather(stage, left[c], right[c], v, dx, dt, f[c, i], rates, increments, i, c, g[c])
             increment = spare if stage == STAGES else increments[stage - 1, i]
-            if not relax_cell(g, increment, share, M, bits[block], power, memory[i], v, w, measures):
+            if not relax_cell(g, new, i, increment, lam, gas, M, bits[block], power, memory[i], v, w, measures):
                 failures[i] = 1
-            for c in range(components):
-                new[c, i] = g[c]
             left, right = right, left
 
 
 @njit(cache=True)
 def advance(
-    f, stages, rates, increments, steps, dt, dx, eps, kinds, states, walls, v, w, measures, memory, rows, bits, failures
-):
+    f, stages, rates, increments, steps, dt, dx, eps, gas, kinds, states, walls, v, w, measures, memory, rows, bits,
+    failures,
+):  # fmt: skip
     """`steps` steps in place; `states` (steps, stage, side, 3).  Returns the steps that succeeded."""
     rising = np.searchsorted(v, 0.0, side="right")
+    scratch = (v, w, measures, memory, rows, bits, failures)
     for step in range(steps):
         for stage in range(1, STAGES + 1):
             old = f if stage == 1 else stages[stage % 2]
             # no cell of f is read by others in the last stage
             new = f if stage == STAGES else stages[(stage + 1) % 2]
             fill_ghosts(old, kinds, states[step, stage - 1], walls, rising, v, w)
-            stage_pass(
-                stage,
-                f,
-                old,
-                new,
-                rates,
-                increments,
-                dt,
-                dx,
-                eps,
-                kinds,
-                walls,
-                v,
-                w,
-                measures,
-                memory,
-                rows,
-                bits,
-                failures,
-            )
+            stage_pass(stage, f, old, new, rates, increments, dt, dx, eps, gas, kinds, walls, *scratch)
             if failures.any():
                 return step
     return steps
@@ -318,61 +325,67 @@ class Scheme(AbstractScheme):
     Options = Options
 
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:
-        low, high = case.domain.x
-        dx = (high - low) / options.cells
-        axes = {"x": low + dx * (np.arange(options.cells) + 0.5)}
+        axes = {"x": centres(case, options)}
         return axes | {"v": case.velocity.nodes_and_weights()[0]} if options.distribution else axes
 
     def plan(self, case: Case, eps: float, options: Options) -> dict[str, float]:
-        unknowns = options.cells * case.velocity.nodes_and_weights()[0].size * components_of(case)
-        steps = sum(count for _, count, _ in equal_steps(case, options, 0.0))
-        return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * (2 * STAGES + 2) * unknowns}
+        return plan(case, options)
 
     def march(
         self, case: Case, eps: float, options: Options, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
-        v, w = case.velocity.nodes_and_weights()
-        check_walls(case, v)
-        x = self.coordinates(case, options)["x"]
-        dx = (case.domain.x[1] - case.domain.x[0]) / options.cells
-        kinds = np.array([SIDES[side.kind] for side in (case.boundary.left, case.boundary.right)])
-        components = components_of(case)
-        inner = slice(GHOSTS, GHOSTS + options.cells)
-        f = np.zeros((components, options.cells + 2 * GHOSTS, v.size))
-        stages = np.zeros((2, *f.shape))
-        rates, increments = (np.zeros((n, f.shape[1], components, v.size)) for n in (STAGES, STAGES - 1))
-        blocks = min(BLOCKS, options.cells // 8)
-        scratch = {
-            "walls": np.zeros((2, components, v.size)),
-            "memory": np.zeros((f.shape[1], 3)),
-            "rows": np.zeros((blocks, 5, components, v.size)),
-            "bits": np.zeros((blocks, v.size), np.int64),
-            "failures": np.zeros(f.shape[1], np.int64),
-        }
-        measures = np.array([w, w * v, w * v * v])
-        if resume is None:
-            f[:, inner], t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0
-            start = integrals(f[:, inner], v, w)
-        else:
-            f[:, inner], t, step = resume["f"], float(resume["t"]), int(resume["step"])
-            start = np.array(resume.get("start", integrals(f[:, inner], v, w)))
-        for end, count, dt in equal_steps(case, options, t):
-            scratch["memory"][:] = 0.0  # a march that is resumed here gives the same bits
-            remaining = count
-            while remaining:
-                steps = min(remaining, options.steps_per_snapshot)
-                states = boundary_states(case, eps, t + dt * (np.arange(steps)[:, None] + EXPLICIT.sum(1)[:STAGES]))
-                done = advance(
-                    f, stages, rates, increments, steps, dt, dx, eps, kinds, states, scratch["walls"], v, w, measures,
-                    scratch["memory"], scratch["rows"], scratch["bits"], scratch["failures"],
-                )  # fmt: skip
-                t, step, remaining = t + done * dt, step + done, remaining - steps
-                if done < steps:
-                    raise not_positive(x[int(np.flatnonzero(scratch["failures"])[0]) - GHOSTS], t, eps)
-                if remaining:
-                    yield Snapshot(t / case.domain.t_end, step, eps, t)
-            t = end
-            yield filled(case, options, f[:, inner].copy(), t, step, eps, v, w, start)
+        return march(case, eps, options, resume)
+
+
+def plan(case: Case, options: Options) -> dict[str, float]:
+    """Unknowns, steps and bytes of one march."""
+    unknowns = options.cells * case.velocity.nodes_and_weights()[0].size * components_of(case)
+    steps = sum(count for _, count, _ in equal_steps(case, options, 0.0))
+    return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * (2 * STAGES + 1) * unknowns}
+
+
+def march(case: Case, eps: float, options: Options, resume: Mapping[str, Any] | None) -> Iterator[Snapshot]:
+    """Snapshots of BGK or ES-BGK from t = 0 or from `resume`."""
+    v, w = case.velocity.nodes_and_weights()
+    check_walls(case, v)
+    x = centres(case, options)
+    dx = (case.domain.x[1] - case.domain.x[0]) / options.cells
+    kinds = np.array([SIDES[side.kind] for side in (case.boundary.left, case.boundary.right)])
+    components, reduced = components_of(case), case.equation.velocity_dimension - 1
+    gas = np.array([*relaxation(case), reduced])
+    inner, blocks = slice(GHOSTS, GHOSTS + options.cells), min(BLOCKS, options.cells // 8)
+    f = np.zeros((components, options.cells + 2 * GHOSTS, v.size))
+    stages, walls = np.zeros((2, *f.shape)), np.zeros((2, components, v.size))
+    rates, increments = (np.zeros((STAGES - 1, f.shape[1], components, v.size)) for _ in range(2))
+    memory, failures = np.zeros((f.shape[1], 3)), np.zeros(f.shape[1], np.int64)
+    rows, bits = np.zeros((blocks, 5, components, v.size)), np.zeros((blocks, v.size), np.int64)
+    scratch = (walls, v, w, np.array([w, w * v, w * v * v]), memory, rows, bits, failures)
+    if resume is None:
+        f[:, inner], t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0
+        start = integrals(f[:, inner], v, w, reduced)
+    else:
+        f[:, inner], t, step = resume["f"], float(resume["t"]), int(resume["step"])
+        start = np.array(resume.get("start", integrals(f[:, inner], v, w, reduced)))
+    for end, count, dt in equal_steps(case, options, t):
+        memory[:] = 0.0  # a march that is resumed here gives the same bits
+        remaining = count
+        while remaining:
+            steps = min(remaining, options.steps_per_snapshot)
+            states = boundary_states(case, eps, t + dt * (np.arange(steps)[:, None] + EXPLICIT.sum(1)[:STAGES]))
+            done = advance(f, stages, rates, increments, steps, dt, dx, eps, gas, kinds, states, *scratch)
+            t, step, remaining = t + done * dt, step + done, remaining - steps
+            if done < steps:
+                raise not_positive(x[int(np.flatnonzero(failures)[0]) - GHOSTS], t, eps)
+            if remaining:
+                yield Snapshot(t / case.domain.t_end, step, eps, t)
+        t = end
+        yield filled(case, options, f[:, inner].copy(), t, step, eps, v, w, start)
+
+
+def centres(case: Case, options: Options) -> Array:
+    """Cell centres."""
+    low, high = case.domain.x
+    return low + (high - low) / options.cells * (np.arange(options.cells) + 0.5)
 
 
 def components_of(case: Case) -> int:

@@ -9,8 +9,8 @@ from solvers.limits.euler import Limit, State, riemann
 from solvers.problem.read import read_case
 from solvers.problem.riemann_states import middle_states
 from solvers.problem.status import BadInput
-from solvers.schemes.imex import macroscopic
-from solvers.schemes.imex_esbgk import Scheme, gaussian_temperatures
+from solvers.schemes.imex import gaussian_temperatures, macroscopic
+from solvers.schemes.imex_esbgk import Scheme
 
 CASES = Path(__file__).parents[2] / "cases"
 
@@ -118,11 +118,11 @@ def test_resume_equals_uninterrupted():
 
 
 def test_compiled_equals_plain_python():
-    assert gaussian_temperatures(1.2, 0.9, 3.0, -0.5) == pytest.approx(
-        gaussian_temperatures.py_func(1.2, 0.9, 3.0, -0.5), rel=1e-15
+    assert gaussian_temperatures(1.2, 0.9, 3.0, -0.5, 1.0) == pytest.approx(
+        gaussian_temperatures.py_func(1.2, 0.9, 3.0, -0.5, 1.0), rel=1e-15
     )
     # the implicit stage: Theta11 of g + lam (G - f) over 1 + lam is what the Gaussian was made of
-    T11, T22 = gaussian_temperatures(1.2, 0.9, 3.0, -0.5)
+    T11, T22 = gaussian_temperatures(1.2, 0.9, 3.0, -0.5, 1.0)
     assert pytest.approx(1.5 * 1.2 - 0.5 * (0.9 + 3.0 * T11) / 4.0) == T11
     assert pytest.approx(2.4) == T11 + T22
 
