@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 
+from apnn.features import tangents
 from apnn.options import equation_of
 from kinetic_cli.kinds import KINDS
 from solvers.problem.read import read_case
@@ -20,17 +21,24 @@ PERIODIC = ("transport_periodic", ())
 ISOTROPIC = ("transport_periodic", ("initial.f=1 + cos(4*pi*x)",))
 ABSORBER = ("transport_inflow", ("equation.sigma_s=1e-13", "equation.sigma_a=2.0", "boundary.left.f=1 + v"))
 INFLOW = ("transport_inflow", ("domain.t_end=0.01", "domain.output_times=[0.01]"))
+PLANE_ABSORBER = (
+    "transport_2d",
+    (
+        "equation.sigma_s=1e-13",
+        "equation.sigma_a=2.0",
+        "equation.source=0.5",
+        *(f"boundary.{side}.f=1" for side in ("left", "right", "bottom", "top")),
+    ),
+)
+PLANE_SOURCE = ("transport_2d", ("equation.source=cos(pi*x/2)*cos(pi*y/2)*(1 + pi**2/4*t)",))
 SOD = ("sod", ())
 GAS = ("sod", ("initial.rho=0.8", "initial.u=0.3", "initial.T=1.1"))
 
 
-def with_slopes(f, batch, **more):
-    """f(eps, t, x, **more) on the nodes, with d_t and d_x, (3, B, v)."""
-    eps, t, x = batch.eps, batch.t, batch.x
-    one = torch.ones_like(t)
-    value, by_t = torch.func.jvp(lambda s: f(eps, s, x, **more), (t,), (one,))
-    _, by_x = torch.func.jvp(lambda s: f(eps, t, s, **more), (x,), (one,))
-    return torch.stack([value, by_t, by_x])
+def with_slopes(f, batch):
+    """f(eps, t, x[, y]) on the nodes, with its derivatives in t, x[, y], (3 or 4, B, v)."""
+    places = [getattr(batch, axis) for axis in ("t", "x", "y") if hasattr(batch, axis)]
+    return torch.stack(tangents(lambda *moved: f(batch.eps, *moved), *places))
 
 
 def fourier_mode(batch, v, w, case):
@@ -87,11 +95,53 @@ def first_order(density, eps, t, x, v):
     return rho[..., None] - eps[..., None] * v * rho_x[..., None]
 
 
-EXACT = {"transport": [(PERIODIC, fourier_mode), (ISOTROPIC, fourier_mode), (ABSORBER, absorbed)]}
-LIMIT = {"transport": [(ISOTROPIC, diffused), (INFLOW, diffused)]}
-WRONG = {"transport": [(ISOTROPIC, wrong), (INFLOW, wrong)]}
+def absorbed_in_the_plane(batch, v, w, case):
+    """1 e^{-sigma_A eps d} + Q/sigma_A (1 - e^{-sigma_A min(t, eps d)}), d the way back to a side: nothing is scattered."""
+
+    def f(eps, t, x, y):
+        eps, t = eps[..., None], t[..., None]
+        ways = [(place[..., None] + a.sign()) / a for place, a in ((x, v[0]), (y, v[1]))]
+        d = eps * torch.minimum(*ways)
+        inside = torch.where(d < t, torch.exp(-2.0 * d), torch.zeros_like(d))
+        return inside + 0.25 * (1.0 - torch.exp(-2.0 * torch.minimum(d, t)))
+
+    return with_slopes(f, batch)
+
+
+def diffused_in_the_plane(batch, v, w, case, factor=1.0):
+    """f = rho - eps omega.grad rho with rho = t^factor cos(pi x/2) cos(pi y/2), which the source of PLANE_SOURCE makes."""
+
+    def density(t, x, y):
+        return t**factor * torch.cos(0.5 * torch.pi * x) * torch.cos(0.5 * torch.pi * y)
+
+    def f(eps, t, x, y):
+        rho, _, rho_x, rho_y = tangents(density, t, x, y)
+        slope = v[0] * rho_x[..., None] + v[1] * rho_y[..., None]
+        return rho[..., None] - eps[..., None] * slope
+
+    return with_slopes(f, batch)
+
+
+def wrong_in_the_plane(batch, v, w, case):
+    return diffused_in_the_plane(batch, v, w, case, 1.3)
+
+
+EXACT = {
+    "transport": [(PERIODIC, fourier_mode), (ISOTROPIC, fourier_mode), (ABSORBER, absorbed)],
+    "transport_2d": [(PLANE_ABSORBER, absorbed_in_the_plane)],
+}
+LIMIT = {
+    "transport": [(ISOTROPIC, diffused), (INFLOW, diffused)],
+    "transport_2d": [(PLANE_SOURCE, diffused_in_the_plane)],
+}
+WRONG = {
+    "transport": [(ISOTROPIC, wrong), (INFLOW, wrong)],
+    "transport_2d": [(PLANE_SOURCE, wrong_in_the_plane)],
+}
 PROBLEMS = {
     "transport": [PERIODIC, INFLOW, ("transport_variable_scattering", ()), ("transport_boundary_layer", ())],
+    "transport_2d": [("transport_2d", ()), PLANE_ABSORBER],
+    "semiconductor": [("diode", ())],
     "bgk": [SOD],
 }
 
@@ -110,10 +160,16 @@ def make(name, problem, velocities=16):
 
 
 def batch_of(formulation, case, eps, times):
-    low, high = case.domain.x
-    t, x = np.meshgrid(times, low + (high - low) * np.array([0.013, 0.11, 0.29, 0.47, 0.83]), indexing="ij")
-    arrays = (torch.tensor(a, dtype=torch.float64) for a in (np.full(t.size, eps), t.ravel(), x.ravel()))
-    return formulation.prepare(*arrays)
+    shares = np.array([0.013, 0.11, 0.29, 0.47, 0.83])
+    t, share = (a.ravel() for a in np.meshgrid(times, shares, indexing="ij"))
+    arrays = [np.full(t.size, eps), t, *places(case, share)]
+    return formulation.prepare(*(torch.tensor(a, dtype=torch.float64) for a in arrays))
+
+
+def places(case, share):
+    """x, and in the plane y, at a share of the domain; a line that is no symmetry of it."""
+    intervals = [case.domain.x] if case.domain.y is None else [case.domain.x, case.domain.y]
+    return [low + (high - low) * (0.93 * share**0.7 if k else share) for k, (low, high) in enumerate(intervals)]
 
 
 def largest(formulation, case, solution, eps, times):
@@ -157,28 +213,27 @@ def test_shapes_and_derivatives(name, problem):
     formulation, case = make(name, problem, 8)
     network = KINDS["networks"].load("mlp")(formulation.inputs, formulation.outputs, 8, 2)
     theta = network.initial(torch.Generator().manual_seed(0))
-    low, high = case.domain.x
-    eps, t, x = (
-        torch.tensor(a, dtype=torch.float64)
-        for a in ([0.05, 0.5, 0.5], [0.03, 0.02, 0.04], low + (high - low) * np.array([0.31, 0.62, 0.2]))
-    )
+    t_end = min(0.1, case.domain.t_end)
+    arrays = ([0.05, 0.5, 0.5], t_end * np.array([0.3, 0.2, 0.4]), *places(case, np.array([0.31, 0.62, 0.2])))
+    eps, *place = (torch.tensor(a, dtype=torch.float64) for a in arrays)
     step = 1e-5
 
-    def unknowns(dt, dx):
-        batch = formulation.prepare(eps, t + dt, x + dx)
+    def unknowns(*shift):
+        batch = formulation.prepare(eps, *(p + s for p, s in zip(place, shift, strict=True)))
         outputs = network(theta, batch.inputs)
         solution = formulation.ansatz(outputs, batch)
-        if dt == dx == 0.0:
+        if not any(shift):
             assert set(formulation.residuals(solution, batch)) == set(formulation.residual_names)
-            values = network(theta, formulation.features(eps, t, x).unsqueeze(-3))
-            fields = formulation.fields_of(values, eps, t, x)
+            values = network(theta, formulation.features(eps, *place).unsqueeze(-3))
+            fields = formulation.fields_of(values, eps, *place)
             assert set(fields) == set(formulation.fields)
-            assert all(value.shape == x.shape for value in fields.values())
+            assert all(value.shape == eps.shape for value in fields.values())
         return list(vars(solution).values())
 
-    for k, shift in ((1, (step, 0.0)), (2, (0.0, step))):
+    for k in range(1, 1 + len(place)):
+        shift = [step if i == k else 0.0 for i in range(1, 1 + len(place))]
         ahead, behind = unknowns(*shift), unknowns(*(-s for s in shift))
-        for here, after, before in zip(unknowns(0.0, 0.0), ahead, behind, strict=True):
+        for here, after, before in zip(unknowns(*[0.0] * len(place)), ahead, behind, strict=True):
             axis = -2 if here.ndim == 2 else -3
             inside = slice(0, 3)  # the points on the ends do not move
             quotient = (after.select(axis, 0) - before.select(axis, 0)) / (2 * step)

@@ -1,0 +1,185 @@
+r"""Boltzmann-Poisson, micro-macro in Hermite modes: density, correction, field and potential, on top of `apnn/carriers.py`.
+
+With the normalised Hermite functions $\psi_n = He_n(v/\sqrt\theta)M/\sqrt{n!}$, $f = \rho M + \varepsilon\sum_{n=1}^{N-1}g_n\psi_n$:
+<g> = 0, the parities and the decay in v are exact, and nothing is integrated.
+
+$$ R_{\rm macro} = \partial_t\rho + \sqrt\theta\,\partial_xg_1, \qquad
+   R_{\rm flux} = \varepsilon^2\partial_tg_1 + \sqrt\theta\Big(\partial_x + \frac E\theta\Big)\rho
+   + \varepsilon\sqrt{2\theta}\,\partial_xg_2 + g_1, $$
+$$ R_{\rm micro,\,n\ge2} = \varepsilon^2\partial_tg_n + \varepsilon\sqrt{n\theta}\Big(\partial_x + \frac E\theta\Big)g_{n-1}
+   + \varepsilon\sqrt{(n+1)\theta}\,\partial_xg_{n+1} + g_n, $$
+$$ R_{\rm charge} = \beta\,\partial_xE + \rho - c, \qquad R_{\rm field} = E + \partial_x\Phi, \qquad
+   R_{\rm left,\,right} = \rho - c + \varepsilon\sum_ng_n\frac{He_n}{\sqrt{n!}}\ \text{at nodes that enter}. $$
+
+$$ \rho = \rho_be^{AR}, \quad g_1 = \frac{J_b}{\sqrt\theta} + hG_1, \quad g_n = h\kappa^{\min(n-1,3)}G_n, \quad
+   E = E_b + A\hat E, \quad \Phi = \Phi_{\rm bias} + x(1-x)\hat\Phi, \quad h = 1-e^{-t/\varepsilon^2}, \quad
+   \kappa = \frac{20\,\varepsilon}{1+20\,\varepsilon}, $$
+
+so initial data, potentials at the contacts and rho > 0 are exact.  For eps -> 0 the flux row gives J = -(theta d_x rho + rho E)
+and the macro row drift-diffusion: asymptotic-preserving.  rho obeys Poisson's equation through E as an unknown of its own,
+so that first derivatives do.
+
+References: Jin, Pareschi (2000), J. Comput. Phys. 161, 312, DOI 10.1006/jcph.2000.6506 (the AP splitting); Schmeiser, Zwirchmayr
+(1998), SIAM J. Numer. Anal. 36, 74, DOI 10.1137/S0036142996304516 (Hermite modes); problems.md (75)-(88).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import roots_hermitenorm
+from torch import Tensor
+
+from solvers.problem.case import Case
+from solvers.problem.status import BadInput
+
+from ..carriers import Carriers
+from ..features import tangents, with_tangents
+from ..slab import SHARE, WALL, product
+
+STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
+CHARGE = 10.0
+FLUX, FIELD = 3.0, 8.0
+
+
+@dataclass
+class Batch:
+    """Everything that does not depend on the parameters, at points (..., B), those on the contacts last."""
+
+    inputs: Tensor  # (..., 3, B, features)
+    t: Tensor
+    eps: Tensor
+    x: Tensor
+    density: Tensor  # (..., 3, B): rho_b, and below J_b, E_b
+    flux: Tensor
+    field: Tensor
+    grown: Tensor  # (..., 3, B): A
+    arch: Tensor  # (..., 3, B): x (1 - x)
+    growth: Tensor  # (..., 3, B, modes): what multiplies G_n
+    doping: Tensor  # (..., B)
+    contacts: dict[str, slice]
+
+
+@dataclass
+class Solution:
+    """rho, E, Phi (..., 3, B) and g (..., 3, B, modes) with derivatives."""
+
+    rho: Tensor
+    E: Tensor
+    Phi: Tensor
+    g: Tensor
+
+
+class Formulation:
+    """`formulation = "semiconductor_micro_macro"`; `velocities` is the number N of Hermite modes."""
+
+    equations = ("semiconductor",)
+    asymptotic_preserving = True
+    fields = ("rho", "J", "E", "Phi")
+    residual_names = ("macro", "flux", "micro", "charge", "field", "left", "right")
+
+    def __init__(self, case: Case, velocities: int, device: str = "cpu") -> None:
+        if velocities % 2:
+            raise BadInput(f"train.velocities = {velocities}: the contacts need an even number of Hermite modes")
+        self.lift = Carriers(case, device)
+        self.theta, self.beta = case.equation.theta, case.equation.beta
+        self.length = self.lift.high - self.lift.low
+        n = np.arange(1, velocities)
+        self.n = torch.as_tensor(n, dtype=torch.float64, device=device)
+        z, w = roots_hermitenorm(velocities)
+        self.v = torch.as_tensor(z * self.theta**0.5, device=device)
+        modes = np.ones((velocities, z.size))
+        modes[1] = z
+        for k in range(1, velocities - 1):
+            modes[k + 1] = (z * modes[k] - np.sqrt(k) * modes[k - 1]) / np.sqrt(k + 1.0)
+        self.modes = torch.as_tensor(modes, device=device)
+        self.w = torch.as_tensor(w / w.sum(), device=device)
+        self.places, self.basis = self.lift.places, None
+        self.inputs = self.lift.places + self.lift.scales
+        self.outputs = 3 + n.size
+        self.features, self.stratify = self.lift.features, self.lift.stratify
+
+    def growth(self, eps: Tensor, t: Tensor) -> Tensor:
+        """h kappa^min(n-1, 3) of every mode, (..., B, modes)."""
+        strong = STRONG * eps / self.length
+        kappa = (strong / (1.0 + strong)).unsqueeze(-1) ** (self.n - 1.0).clamp_max(3.0)
+        return -FLUX * torch.expm1(-t / eps**2).unsqueeze(-1) * kappa
+
+    def grown(self, eps: Tensor, t: Tensor) -> Tensor:
+        """A of the field: data that are not neutral have one at t = 0 already."""
+        return self.lift.grown(eps, t) if self.lift.neutral else torch.ones_like(t)
+
+    def arch(self, x: Tensor) -> Tensor:
+        """x (1 - x) over the device, at most one."""
+        return 4.0 * (x - self.lift.low) * (self.lift.high - x) / self.length**2
+
+    def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
+        """The theta-independent part at points (..., B), points on the contacts added."""
+        count, inner = max(1, x.shape[-1] // SHARE), x.shape[-1]
+        parts = [(eps, t, x)]
+        parts += [
+            (eps[..., :count], t[..., :count], torch.full_like(x[..., :count], at))
+            for at in (self.lift.low, self.lift.high)
+        ]
+        eps, t, x = (torch.cat(columns, dim=-1) for columns in zip(*parts, strict=True))
+        contacts = {"left": slice(inner, inner + count), "right": slice(inner + count, inner + 2 * count)}
+        known = {name: self.lift.with_slopes(name, eps, t, x) for name in ("density", "flux", "field")}
+        grown = torch.stack(tangents(lambda s, _: self.lift.grown(eps, s), t, x), dim=-2)
+        arch = torch.stack(tangents(lambda _, s: self.arch(s), t, x), dim=-2)
+        growth = torch.stack(tangents(lambda s, _: self.growth(eps, s), t, x), dim=-3)
+        doping = self.lift.clamped(self.lift.doping, x)
+        inputs = with_tangents(self.features, eps, t, x)
+        return Batch(inputs, t, eps, x, *known.values(), grown, arch, growth, doping, contacts)
+
+    def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
+        """Physical unknowns from the network's outputs (..., 3, B, 3 + modes)."""
+        R, field, potential = outputs[..., :3].unbind(-1)
+        exponent = product(batch.grown, R, -2)
+        factor = exponent[..., :1, :].exp()
+        factor = torch.cat([factor, factor * exponent[..., 1:, :]], dim=-2)
+        E = batch.field + FIELD / self.length * (product(batch.grown, field, -2) if self.lift.neutral else field)
+        Phi = product(batch.arch, potential, -2)
+        bias = self.lift.potential(batch.x)
+        bias = torch.stack([bias, torch.zeros_like(bias), torch.full_like(bias, -self.lift.bias)], dim=-2)
+        g = product(batch.growth, outputs[..., 3:], -3)
+        lifted = torch.nn.functional.pad((batch.flux / self.theta**0.5).unsqueeze(-1), (0, g.shape[-1] - 1))
+        return Solution(product(batch.density, factor, -2), E, Phi + bias, g + lifted)
+
+    def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
+        """Residual rows by name: (..., B), micro (..., B, modes - 1), contacts (..., points, entering nodes)."""
+        root, eps = self.theta**0.5, batch.eps
+        rho, rho_t, rho_x = solution.rho.unbind(-2)
+        E, _, E_x = solution.E.unbind(-2)
+        g, g_t, g_x = solution.g.unbind(-3)
+        late = self.lift.way(eps, batch.t) + self.beta
+        macro = (rho_t + root * g_x[..., 0]) * late
+        pull = rho_x + rho * E / self.theta
+        flux = eps**2 * g_t[..., 0] + root * pull + eps * (2.0 * self.theta) ** 0.5 * g_x[..., 1] + g[..., 0]
+        eps_, strength = eps.unsqueeze(-1), E.unsqueeze(-1) / self.theta
+        above = torch.cat([g_x[..., 2:], torch.zeros_like(g_x[..., :1])], dim=-1)
+        up, down = (self.n[1:] * self.theta).sqrt(), ((self.n[1:] + 1.0) * self.theta).sqrt()
+        moved = up * (g_x[..., :-1] + strength * g[..., :-1]) + down * above
+        micro = eps_**2 * g_t[..., 1:] + eps_ * moved + g[..., 1:]
+        size = late.sqrt() / (1.0 + STRONG / self.length * eps)
+        rows = {
+            "macro": macro,
+            "flux": flux * late.sqrt(),
+            "micro": micro * size.unsqueeze(-1) / self.n[1:].sqrt(),
+            "charge": CHARGE * (self.beta * E_x + rho - batch.doping),
+            "field": (E + solution.Phi[..., 2, :]) * late.sqrt(),
+        }
+        for side, points in batch.contacts.items():
+            entering = self.v > 0 if side == "left" else self.v < 0
+            value = self.modes[1:, entering]
+            lack = (rho - batch.doping)[..., points].unsqueeze(-1) + eps_[..., points, :] * (g[..., points, :] @ value)
+            rows[side] = WALL * lack * (2.0 * self.w[entering]).sqrt()
+        return {name: row / self.lift.largest for name, row in rows.items()}
+
+    def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """rho, J = <v f>/eps, E, Phi at points (..., B) from the network's values (..., 1, B, 3 + modes)."""
+        R, field, potential = outputs[..., 0, :, :3].unbind(-1)
+        rho = self.lift.density(eps, t, x) * torch.exp(self.lift.grown(eps, t) * R)
+        g1 = self.growth(eps, t)[..., 0] * outputs[..., 0, :, 3]
+        E = self.lift.field(eps, t, x) + FIELD / self.length * self.grown(eps, t) * field
+        Phi = self.lift.potential(x) + self.arch(x) * potential
+        return {"rho": rho, "J": self.lift.flux(eps, t, x) + self.theta**0.5 * g1, "E": E, "Phi": Phi}

@@ -1,0 +1,169 @@
+"""Boltzmann-Poisson: the lift's own equations, exact and limit solutions in place of the network, and what is exact in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+
+from apnn.carriers import Carriers
+from apnn.features import tangents
+from apnn.formulations.semiconductor_micro_macro import Solution
+from apnn.options import train_options_model
+from apnn.train import Model, predict, train
+from solvers.problem.read import read_case
+from solvers.problem.status import BadInput
+
+CASES = Path(__file__).parents[2] / "cases"
+SMALL = {"points": 16, "tasks": 4, "width": 8, "velocities": 8, "steps": 3, "second_steps": 5, "method": "ls"}
+#: rho = e^Phi, Phi = 0.3 sin 2 pi x: an equilibrium with its field, for beta = 0.05
+EQUILIBRIUM = (
+    "equation.beta=0.05",
+    "equation.doping=exp(0.3*sin(2*pi*x)) + 0.05*0.3*4*pi**2*sin(2*pi*x)",
+    "initial.rho=exp(0.3*sin(2*pi*x))",
+    "boundary.right.potential=0.0",
+)
+UNIFORM = ("equation.doping=1", "initial.rho=1")
+
+
+def read(*overrides):
+    return read_case(CASES / "diode.toml", overrides=list(overrides))
+
+
+def options(case, **changes):
+    chosen = {**case.train, **SMALL, "formulation": "semiconductor_micro_macro", **changes}
+    return train_options_model(case.equation.kind).model_validate(chosen)
+
+
+def points(eps):
+    t, x = torch.meshgrid(
+        torch.tensor([1e-5, 2e-4, 4e-3, 0.03], dtype=torch.float64),
+        torch.tensor([0.03, 0.27, 0.31, 0.55, 0.72, 0.9], dtype=torch.float64),
+        indexing="ij",
+    )
+    return torch.full_like(t.flatten(), eps), t.flatten(), x.flatten()
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-2, 1e-4])
+@pytest.mark.parametrize("overrides", [(), ("initial.rho=1 + 0.5*sin(2*pi*x)**4",)])
+def test_lift_keeps_the_carriers_and_obeys_poisson(eps, overrides):
+    lift = Carriers(read(*overrides), "cpu")
+    rho, J, E = (lift.with_slopes(name, *points(eps)) for name in ("density", "flux", "field"))
+    inside = (points(eps)[2] > 0.2) & (points(eps)[2] < 0.8)  # beyond the contacts the data are continued
+    scale = rho[1].abs().max()
+    assert scale > 1.0
+    assert (rho[1] + J[2])[inside].abs().max() < 1e-4 * scale
+    doping = lift.clamped(lift.doping, points(eps)[2])
+    torch.testing.assert_close(lift.beta * E[2] + rho[0], doping, rtol=0.0, atol=1e-6)
+    field_t = lift.beta * E[1] - J[0]  # d_t E = J/beta up to a function of time
+    for row in field_t.view(4, 6)[:, 1:5]:
+        assert (row - row[0]).abs().max() < 1e-4 * scale
+
+
+def test_lift_starts_from_the_data_and_spreads_as_particles_do():
+    """Width: v t/eps at first, 2 theta t at last; the two branches of the mean square way meet."""
+    lift = Carriers(read("equation.beta=1e9"), "cpu")
+    eps, x = torch.full((3,), 0.1, dtype=torch.float64), torch.tensor([0.2, 0.3, 0.65], dtype=torch.float64)
+    torch.testing.assert_close(lift.density(eps, 0 * x + 1e-12, x), lift.clamped(lift.start, x), rtol=1e-6, atol=1e-9)
+    for t, width in ((1e-6, 1e-5), (1.0, (2 * (1.0 - 0.01)) ** 0.5)):
+        np.testing.assert_allclose(lift.width(eps, 0 * x + t).numpy(), width, rtol=1e-4)
+    y = torch.tensor([0.999e-2, 1.001e-2], dtype=torch.float64)
+    exact = y + torch.expm1(-y)
+    np.testing.assert_allclose((lift.way(torch.ones_like(y), y) / exact).numpy(), 1.0, rtol=1e-9)
+
+
+def largest(case, eps, make, velocities=8):
+    """Largest entry of every residual for the unknowns that `make(t, x, eps, modes)` returns: rho, E, Phi (B,), g (B, modes)."""
+    formulation = Model(case, options(case, velocities=velocities), "cpu").formulation
+    batch = formulation.prepare(*points(eps))
+    parts = []
+    for k in range(4):
+        found = tangents(lambda t, x, k=k: make(t, x, batch.eps, velocities - 1)[k], batch.t, batch.x)
+        parts.append(torch.stack(found, dim=-3 if found[0].ndim > 1 else -2))
+    rows = formulation.residuals(Solution(*parts), batch)
+    assert set(rows) == set(formulation.residual_names)
+    return {name: float(row.abs().max()) for name, row in rows.items()}
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-3])
+def test_equilibrium_leaves_no_residual(eps):
+    def equilibrium(t, x, eps, modes):
+        phi = 0.3 * torch.sin(2 * torch.pi * x)
+        E = -0.3 * 2 * torch.pi * torch.cos(2 * torch.pi * x)
+        return phi.exp(), E, phi, torch.zeros_like(x)[..., None].expand(*x.shape, modes)
+
+    case = read(*EQUILIBRIUM)
+    assert max(largest(case, eps, equilibrium).values()) < 1e-12
+    turned = largest(case, eps, lambda *p: (equilibrium(*p)[0], -equilibrium(*p)[1], *equilibrium(*p)[2:]))
+    assert min(turned["charge"], turned["field"], turned["flux"]) > 0.1
+
+
+def test_uniform_field_accelerates_as_the_modes_say():
+    """rho = 1, E = -5: eps^2 g_n' + eps sqrt(n) E g_{n-1} + g_n = 0, g_0 = rho/eps, by a matrix exponential."""
+    eps, n = 0.1, np.arange(1, 8)
+    matrix = -np.eye(8) / eps**2
+    matrix[0] = 0.0
+    matrix[n, n - 1] = 5.0 * np.sqrt(n) / eps
+    table = {float(t): expm(matrix * float(t))[:, 0] for t in points(eps)[1]}
+
+    def accelerated(t, x, eps_, modes):
+        a = torch.tensor(np.array([table[float(s)] for s in t.detach()]))
+        rate = a @ torch.tensor(matrix).T
+        g = (a + rate * (t - t.detach())[..., None])[..., 1:] / eps
+        return torch.ones_like(x), -5.0 + 0 * x, 5.0 * x, g
+
+    formulation_rows = largest(read(*UNIFORM), eps, accelerated)
+    for name in ("macro", "flux", "micro", "charge", "field"):
+        assert formulation_rows[name] < 1e-9, name
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_limit_is_drift_and_diffusion(right):
+    """rho = 1 + t sin(2 pi x) and E = -5: with g_1 = -(rho_x + rho E) the flux row vanishes, the macro row is that equation."""
+    k = 2 * torch.pi
+
+    def limit(t, x, eps, modes):
+        rho, rho_x = 1 + t * torch.sin(k * x), t * k * torch.cos(k * x)
+        g1 = -(rho_x - 5.0 * rho) * (1.0 if right else 1.1)
+        g = torch.cat([g1[..., None], torch.zeros_like(g1)[..., None].expand(*x.shape, modes - 1)], dim=-1)
+        return rho, -5.0 + 0 * x, 5.0 * x, g
+
+    sizes = largest(read(*UNIFORM), 1e-6, limit)
+    assert (sizes["flux"] < 1e-4) == right
+    assert sizes["micro"] < 1e-3
+    batch_t, batch_x = points(1e-6)[1:]
+    rate = torch.sin(k * batch_x) - (
+        -(k**2) * batch_t * torch.sin(k * batch_x) - 5.0 * batch_t * k * torch.cos(k * batch_x)
+    )
+    if right:
+        assert abs(sizes["macro"] - float((rate * (batch_t + 0.002)).abs().max())) < 1e-3
+
+
+def test_data_and_potentials_are_exact():
+    case = read()
+    model = Model(case, options(case), "cpu")
+    theta = model.network.initial(torch.Generator().manual_seed(0))
+    state = {"theta": theta.numpy()}
+    first = predict(case, options(case), state, [0.1, 1e-3], [1e-13], np.linspace(0, 1, 41))
+    doping = case.equation.doping(x=np.linspace(0, 1, 41))
+    np.testing.assert_allclose(first["rho"][:, 0], np.stack([doping] * 2), atol=1e-6)
+    np.testing.assert_allclose(first["E"][:, 0], -5.0, atol=1e-4)
+    later = predict(case, options(case), state, [0.1, 1e-3], [0.01, 0.05], np.array([0.0, 1.0]))
+    np.testing.assert_allclose(later["Phi"], np.broadcast_to([0.0, 5.0], (2, 2, 2)), atol=1e-12)
+    assert (later["rho"] > 0).all()
+
+
+@pytest.mark.parametrize("overrides", [(), ("initial.rho=1",)])
+def test_short_training_predicts_finite_fields(overrides):
+    case = read(*overrides)
+    *_, last = train(case, options(case))
+    assert np.isfinite(last.scalars["loss"])
+    fields = predict(case, options(case), last.state, [0.1, 1e-8], [0.005, 0.05], np.linspace(0, 1, 9))
+    assert all(np.isfinite(field).all() for field in fields.values())
+
+
+def test_odd_numbers_of_modes_are_refused():
+    case = read()
+    with pytest.raises(BadInput, match="even number"):
+        next(train(case, options(case, velocities=9)))
