@@ -5,7 +5,7 @@ $$ \partial_t\begin{pmatrix}\rho\\ \rho u\\ E\end{pmatrix} + \partial_x\begin{pm
 
 Data that jump between two constant states are solved exactly (`riemann`).  All others go through fifth-order WENO finite
 differences with a global Lax-Friedrichs splitting of the characteristic variables and SSP-RK3 on a grid REFINEMENT times
-finer, then a cubic spline to the coordinates that are asked for.
+finer, then a cubic spline to the coordinates that are asked for.  Walls are mirrors; other ends repeat the last cell.
 
 References: Toro (2009), Riemann Solvers and Numerical Methods for Fluid Dynamics, chapter 4, DOI 10.1007/b79761; Jiang, Shu
 (1996), J. Comput. Phys. 126, 202, DOI 10.1006/jcph.1996.0130.
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from solvers.compile import njit
 from solvers.problem.case import Case
 from solvers.problem.riemann_states import star_density, star_state
 from solvers.problem.scheme import Array
@@ -27,7 +28,11 @@ from solvers.weno import weno5
 REFINEMENT = 4
 MIN_CELLS = 1600
 CFL = 0.5
+GHOSTS = 3
 BISECTIONS = 50  # of the interval between two samples that holds a jump
+
+
+face_value = njit(inline="always", error_model="numpy")(weno5)
 
 
 class State(NamedTuple):
@@ -110,37 +115,66 @@ def jump_of(case: Case) -> tuple[float, State, State] | None:
     return high, left, right
 
 
-def _rate(U: Array, gamma: float, dx: float, periodic: bool) -> Array:
-    """-d_x F(U) by characteristic WENO5 with a Lax-Friedrichs splitting; U (3, x)."""
-    U = np.pad(U, ((0, 0), (3, 3)), mode="wrap" if periodic else "edge")
-    rho, u = U[0], U[1] / U[0]
-    p = (gamma - 1.0) * (U[2] - 0.5 * rho * u**2)
-    F = np.array([U[1], U[1] * u + p, u * (U[2] + p)])
-    speed = float((np.abs(u) + np.sqrt(gamma * p / rho)).max())
-    n = U.shape[1] - 5
-    # eigenvectors at the face state (arithmetic mean), rows of L and columns of R
-    mean = 0.5 * (U[:, 2:-3] + U[:, 3:-2])
-    um = mean[1] / mean[0]
-    pm = (gamma - 1.0) * (mean[2] - 0.5 * mean[0] * um**2)
-    c = np.sqrt(gamma * pm / mean[0])
-    H = (mean[2] + pm) / mean[0]
-    b2 = (gamma - 1.0) / c**2
-    b1 = 0.5 * b2 * um**2
-    one = np.ones(n)
-    R = np.array([[one, one, one], [um - c, um, um + c], [H - um * c, 0.5 * um**2, H + um * c]])
-    L = 0.5 * np.array(
-        [
-            [b1 + um / c, -b2 * um - 1 / c, b2],
-            [2 - 2 * b1, 2 * b2 * um, -2 * b2],
-            [b1 - um / c, -b2 * um + 1 / c, b2],
-        ]
-    )
-    flux = np.zeros((3, n))
-    for sign, order in ((1.0, (0, 1, 2, 3, 4)), (-1.0, (5, 4, 3, 2, 1))):
-        split = 0.5 * (F + sign * speed * U)
-        windows = [np.einsum("ijk,jk->ik", L, split[:, k : k + n]) for k in order]
-        flux += np.einsum("ijk,jk->ik", R, weno5(*windows))
-    rate: Array = -(flux[:, 1:] - flux[:, :-1]) / dx
+def padded(U: Array, left: str, right: str) -> Array:
+    """U (3, x) with GHOSTS cells beyond each end of the kinds `left`, `right`: the other end, a mirror, or the last cell."""
+    if left == "periodic":
+        return np.concatenate([U[:, -GHOSTS:], U, U[:, :GHOSTS]], axis=1)
+    mirror = np.array([[1.0], [-1.0], [1.0]])
+    walls = ("specular", "diffuse")
+    first = mirror * U[:, GHOSTS - 1 :: -1] if left in walls else np.repeat(U[:, :1], GHOSTS, axis=1)
+    last = mirror * U[:, : -GHOSTS - 1 : -1] if right in walls else np.repeat(U[:, -1:], GHOSTS, axis=1)
+    return np.concatenate([first, U, last], axis=1)
+
+
+@njit(cache=True, error_model="numpy")
+def flux_rate(U, gamma, dx):
+    """-d_x F(U) by characteristic WENO5 with a Lax-Friedrichs splitting; U (3, x + 2 GHOSTS) padded, result (3, x)."""
+    F, speed = np.empty_like(U), 0.0
+    for i in range(U.shape[1]):
+        rho, momentum, E = U[:, i]
+        u = momentum / rho
+        p = (gamma - 1.0) * (E - 0.5 * rho * u * u)
+        F[:, i] = momentum, momentum * u + p, u * (E + p)
+        speed = max(speed, abs(u) + np.sqrt(gamma * p / rho))
+    rate, flux, before = np.empty((3, U.shape[1] - 2 * GHOSTS)), np.zeros(3), np.zeros(3)
+    window = np.empty(5)
+    for k in range(rate.shape[1] + 1):
+        # eigenvectors at the face state (arithmetic mean), rows of L and columns of R
+        rho, momentum, E = 0.5 * (U[:, k + 2] + U[:, k + 3])
+        u = momentum / rho
+        p = (gamma - 1.0) * (E - 0.5 * rho * u * u)
+        c, H = np.sqrt(gamma * p / rho), (E + p) / rho
+        b2 = (gamma - 1.0) / (c * c)
+        b1 = 0.5 * b2 * u * u
+        for j in range(3):
+            flux[j] = 0.0
+        for m in range(3):
+            if m == 0:
+                l0, l1, l2 = 0.5 * (b1 + u / c), -0.5 * (b2 * u + 1.0 / c), 0.5 * b2
+                r1, r2 = u - c, H - u * c
+            elif m == 1:
+                l0, l1, l2 = 1.0 - b1, b2 * u, -b2
+                r1, r2 = u, 0.5 * u * u
+            else:
+                l0, l1, l2 = 0.5 * (b1 - u / c), -0.5 * (b2 * u - 1.0 / c), 0.5 * b2
+                r1, r2 = u + c, H + u * c
+            value = 0.0
+            for sign in (1.0, -1.0):
+                for n in range(5):
+                    j = k + n if sign > 0.0 else k + 5 - n
+                    window[n] = 0.5 * (
+                        l0 * (F[0, j] + sign * speed * U[0, j])
+                        + l1 * (F[1, j] + sign * speed * U[1, j])
+                        + l2 * (F[2, j] + sign * speed * U[2, j])
+                    )
+                value += face_value(window[0], window[1], window[2], window[3], window[4])
+            flux[0] += value
+            flux[1] += r1 * value
+            flux[2] += r2 * value
+        if k:
+            for j in range(3):
+                rate[j, k - 1] = (before[j] - flux[j]) / dx
+        before[:] = flux
     return rate
 
 
@@ -152,21 +186,33 @@ def finite_differences(case: Case, cells: int, times: Array) -> tuple[Array, Arr
     x = low + dx * (np.arange(cells) + 0.5)
     rho, u, T = (getattr(case.initial, name)(x=x, eps=min(case.knudsen.all)) for name in ("rho", "u", "T"))
     U = np.array([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
-    periodic = case.boundary.left.kind == "periodic"
+    ends = case.boundary.left.kind, case.boundary.right.kind
     found, t = [], 0.0
     for end in times:
         while t < end:
             speed = np.abs(U[1] / U[0]) + np.sqrt(gamma * (gamma - 1.0) * (U[2] / U[0] - 0.5 * (U[1] / U[0]) ** 2))
             dt = min(CFL * dx / float(speed.max()), end - t)
-            first = U + dt * _rate(U, gamma, dx, periodic)
-            second = 0.75 * U + 0.25 * (first + dt * _rate(first, gamma, dx, periodic))
-            U = U / 3.0 + 2.0 / 3.0 * (second + dt * _rate(second, gamma, dx, periodic))
+            first = U + dt * flux_rate(padded(U, *ends), gamma, dx)
+            second = 0.75 * U + 0.25 * (first + dt * flux_rate(padded(first, *ends), gamma, dx))
+            U = U / 3.0 + 2.0 / 3.0 * (second + dt * flux_rate(padded(second, *ends), gamma, dx))
             t = end if end - t <= dt else t + dt
             if not (np.isfinite(U).all() and U[0].min() > 0.0):
                 raise NumericalError(f"Euler limit: the density is not positive and finite at t = {t:.4g}")
         velocity = U[1] / U[0]
         found.append([U[0], velocity, (gamma - 1.0) * (U[2] / U[0] - 0.5 * velocity**2)])
     return x, np.array(found)
+
+
+def on_points(case: Case, fine: Array, values: Array, x: Array) -> Array:
+    """Cubic spline of values (..., fine) at the points x of the domain, periodic if its ends are."""
+    if case.boundary.left.kind != "periodic":
+        found: Array = CubicSpline(fine, values, axis=-1)(np.clip(x, fine[0], fine[-1]))
+        return found
+    length = case.domain.x[1] - case.domain.x[0]
+    closed = np.concatenate([values, values[..., :1]], axis=-1)
+    wrapped = np.where(x < fine[0], x + length, x)
+    found = CubicSpline(np.append(fine, fine[0] + length), closed, axis=-1, bc_type="periodic")(wrapped)
+    return found
 
 
 class Limit(AbstractLimit):
@@ -182,12 +228,5 @@ class Limit(AbstractLimit):
             solution = np.array([riemann(left, right, case.equation.gamma, (x - at) / t) for t in times])
         else:
             fine, values = finite_differences(case, max(REFINEMENT * len(x), MIN_CELLS), times)
-            if case.boundary.left.kind == "periodic":
-                length = case.domain.x[1] - case.domain.x[0]
-                fine = np.append(fine, fine[0] + length)
-                values = np.concatenate([values, values[..., :1]], axis=-1)
-                wrapped = np.where(x < fine[0], x + length, x)
-                solution = CubicSpline(fine, values, axis=-1, bc_type="periodic")(wrapped)
-            else:
-                solution = CubicSpline(fine, values, axis=-1)(np.clip(x, fine[0], fine[-1]))
+            solution = on_points(case, fine, values, x)
         return {name: np.ascontiguousarray(solution[:, k]) for k, name in enumerate(("rho", "u", "T"))}

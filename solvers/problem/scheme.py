@@ -101,9 +101,15 @@ class Scheme(ABC):
 
 
 class Limit(ABC):
-    """A solver of a limit equation (eps -> 0) on the coordinates of a reference."""
+    """A solver of a limit equation (eps -> 0) on the coordinates of a reference.
+
+    equations   kinds whose limit it is
+    order       the distance of smooth kinetic solutions to it is O(eps^order) : one, or two of a correction, which is made
+                with the Knudsen number, `Limit(eps)`
+    """
 
     equations: ClassVar[tuple[str, ...]]
+    order: ClassVar[int] = 1
 
     @abstractmethod
     def solve(self, case: "Case", coordinates: Mapping[str, Array], times: Array) -> dict[str, Array]:

@@ -65,9 +65,9 @@ def distance(computed: Array, exact: Array) -> float:
     return float(np.linalg.norm(computed - exact) / np.linalg.norm(exact))
 
 
-def order(what: str, cells: tuple[int, ...], errors: list[float], least: float) -> Outcome:
+def order(what: str, cells: tuple[float, ...], errors: list[float], least: float, axis: str = "cells") -> Outcome:
     """What the observed order of the finest two errors lacks to `least`; the curves are logarithms to base ten."""
     n, e = np.log10(cells), np.log10(errors)
     observed = float((e[-2] - e[-1]) / (n[-1] - n[-2]))
     quantity = f"{what}: order {observed:.2f}, lacks to {least:g}"
-    return Outcome(quantity, max(least - observed, 0.0), 0.0, "log10 cells", n, e, e[0] - least * (n - n[0]))
+    return Outcome(quantity, max(least - observed, 0.0), 0.0, f"log10 {axis}", n, e, e[0] - least * (n - n[0]))
