@@ -170,7 +170,10 @@ def overhead_table(device: str, seconds: float, clock: Any) -> dict[str, dict[st
 
 
 def scalarization_table(m: int, seconds: float, clock: Any) -> dict[str, Any]:
-    """Loss-based methods: from m losses to the gradient of their combination in the losses, against torchjd's scalarizers."""
+    """Loss-based methods: from m losses to the gradients that their backward pass starts from, against torchjd's scalarizers.
+
+    Methods with learned weights include their lesson; torchjd leaves it to the caller's optimizer, so that it gets one here.
+    """
     from torchjd import scalarization
 
     values = torch.rand(m) + 0.5
@@ -185,11 +188,18 @@ def scalarization_table(m: int, seconds: float, clock: Any) -> dict[str, Any]:
         def ours(method: Any = method, options: Any = options, memory: Any = memory, problem: Any = problem) -> None:
             losses = values.clone().requires_grad_()
             found, memory[0] = method.direction(problem, losses.detach(), memory[0], options)
-            torch.autograd.grad(found.weights.to(losses) @ losses, losses)
+            torch.autograd.grad(losses, losses, found.weights.to(losses))
 
-        def peer(theirs: Any = theirs) -> None:
+        teacher = torch.optim.Adam(theirs.parameters(), lr=1e-3) if title in ("UW", "IMTLL") else None
+
+        def peer(theirs: Any = theirs, teacher: Any = teacher) -> None:
             losses = values.clone().requires_grad_()
-            torch.autograd.grad(theirs(losses), losses)
+            if teacher is None:
+                torch.autograd.grad(theirs(losses), losses)
+            else:
+                teacher.zero_grad()
+                theirs(losses).backward()
+                teacher.step()
 
         runners |= {name: ours, f"{name} torchjd": peer}
     spent = race({"floor": lambda: None, **runners}, 0.1 * seconds, clock)

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -175,7 +176,7 @@ def loss_values(losses: torch.Tensor | None, method: str) -> Array:
     if losses is None:
         raise ValueError(f"method {method!r} needs the values of the losses: pass losses=(m,)")
     values: Array = losses.detach().to("cpu", torch.float64).numpy()
-    if not np.isfinite(values).all():
+    if not all(map(isfinite, values.tolist())):
         raise ValueError(f"loss {int(np.flatnonzero(~np.isfinite(values))[0])} is not finite: {values.tolist()}")
     return values
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..method import AbstractMethod, Direction, Options, State, loss_values, option, weighted
+from ..method import AbstractMethod, Direction, Options, State, loss_values, option
 from ..problem import Problem
 
 
@@ -44,14 +44,14 @@ class Method(AbstractMethod):
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
         L, step = loss_values(losses, "dwa"), int(state["step"])
-        w = np.ones(problem.m)
+        weights = torch.ones(problem.m, dtype=torch.float64)
         if step >= 2 * options.epoch:
             before = np.maximum(np.abs(state["before"].numpy()), 1e-300)
             ratio = np.minimum(state["last"].numpy() / before, 1e6) / options.temperature
             w = np.exp(ratio - ratio.max())
-            w *= problem.m / w.sum()
-        total = state["sum"] + torch.from_numpy(L)
+            weights = torch.from_numpy(w * (problem.m / w.sum()))
+        total = torch.from_numpy(state["sum"].numpy() + L)
         state = {**state, "step": step + 1, "sum": total}
         if (step + 1) % options.epoch == 0:
             state |= {"before": state["last"], "last": total / options.epoch, "sum": torch.zeros_like(total)}
-        return weighted(w), state
+        return Direction(weights), state

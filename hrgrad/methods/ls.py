@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from ..method import AbstractMethod, Direction, Options, State, option, weighted
+from ..method import AbstractMethod, Direction, Options, State, option
 from ..problem import Problem
 
 
@@ -43,4 +43,5 @@ class Method(AbstractMethod):
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        return weighted(np.full(problem.m, 1.0 if options.reduction == "sum" else 1.0 / problem.m)), state
+        share = 1.0 if options.reduction == "sum" else 1.0 / problem.m
+        return Direction(torch.full((problem.m,), share, dtype=torch.float64)), state
