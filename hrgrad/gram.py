@@ -17,6 +17,8 @@ float64, chunk by chunk, so that no second m x P matrix ever exists.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -57,13 +59,16 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
     return Q
 
 
+@cache
 def _shape(m: int, size: int) -> tuple[int, int]:
-    """Columns in a block and rows in a band: what was measured to be the fastest."""
+    """Columns in a block and rows in a band: what was measured to be the fastest; no columns are left over where that can be."""
     if m > 12:
-        return 4 * BLOCK, m if m <= 16 else 16 if m <= 32 else 32
-    if size < SHORT:
-        return BLOCK, m
-    return BLOCK if m <= 4 or size < 4 * SHORT else BLOCK // 2, 4
+        block, group = 4 * BLOCK, m if m <= 16 else 16 if m <= 32 else 32
+    elif size < SHORT:
+        block, group = BLOCK, m
+    else:
+        block, group = BLOCK if m <= 4 or size < 4 * SHORT else BLOCK // 2, 4
+    return next((b for b in range(block, 3 * block // 4, -1) if size % b == 0), block), group
 
 
 def gramian_row(J: Tensor, row: int) -> Tensor:

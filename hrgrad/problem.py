@@ -126,10 +126,13 @@ class Problem:
         """Whether single-precision blocks may have lost what matters: tiny squares, or nearly dependent gradients."""
         assert self._norms is not None
         assert self._cosines is not None
+        C = self._cosines
         if self._norms.min() < 1e-12:
             return True
+        if len(C) <= 2:
+            return len(C) == 2 and 1.0 - float(C[0, 1]) ** 2 < PIVOT
         try:
-            return float(np.linalg.cholesky(self._cosines).diagonal().min()) ** 2 < PIVOT
+            return float(np.linalg.cholesky(C).diagonal().min()) ** 2 < PIVOT
         except np.linalg.LinAlgError:
             return True
 

@@ -24,19 +24,20 @@ RESOLVED = 1e-7
 
 
 def equal_projections(C: Array) -> tuple[Array, float]:
-    """y with C y = 1 and the residual max |C y - 1|; least squares with a relative cut-off where C is singular."""
-    ones = np.ones(len(C))
+    """y with C y = 1 and the residual |C y - 1|; least squares with a relative cut-off where C is singular."""
     try:
-        y: Array = np.asarray(np.linalg.solve(C, ones), dtype=np.float64)
-        residual = float(np.abs(C @ y - 1.0).max())
-        if residual < 1e-6 and np.abs(y).max() * 1e-13 < 1.0:
+        y: Array = np.asarray(np.linalg.solve(C, np.ones(len(C))), dtype=np.float64)
+        left = C @ y - 1.0
+        residual = float(left @ left) ** 0.5
+        if residual < 1e-6 and float(y @ y) < 1e26:
             return y, residual
     except np.linalg.LinAlgError:
         pass
     value, vector = np.linalg.eigh(C)
     keep = value > RANK * value[-1]
     y = vector[:, keep] @ (vector[:, keep].sum(0) / value[keep])
-    return y, float(np.abs(C @ y - ones).max())
+    left = C @ y - 1.0
+    return y, float(left @ left) ** 0.5
 
 
 def vanishes(C: Array, b: Array) -> bool:

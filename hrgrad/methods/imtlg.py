@@ -23,17 +23,18 @@ from ..quadratic import equal_projections
 def imtlg_weights(C: Array, n: Array) -> tuple[Array, str]:
     """Weights that sum to one; the plain mean where Q^+ n sums to zero."""
     live = n > 0.0
-    w = np.zeros(len(n))
-    if not live.any():
-        return w, "stationary"
-    y, _ = equal_projections(C[np.ix_(live, live)])
-    part = y / n[live]
-    total = float(part.sum())
-    if abs(total) <= 1e-13 * float(np.abs(part).sum()):
-        w[live] = 1.0 / live.sum()
-        return w, "mean"
-    w[live] = part / total
-    return w, "ok"
+    if not live.all():
+        w = np.zeros(len(n))
+        if not live.any():
+            return w, "stationary"
+        w[live], status = imtlg_weights(C[np.ix_(live, live)], n[live])
+        return w, status
+    y, _ = equal_projections(C)
+    w = y / n
+    total = float(w.sum())
+    if abs(total) <= 1e-13 * float(np.abs(w).sum()):
+        return np.full(len(n), 1.0 / len(n)), "mean"
+    return w / total, "ok"
 
 
 @final
