@@ -32,7 +32,7 @@ import numpy as np
 from pydantic import Field
 from scipy.linalg import expm
 
-from ..problem.scheme import Array, SchemeOptions
+from ..problem.scheme import COARSER, Array, SchemeOptions
 from ..problem.scheme import Scheme as SchemeBase
 from ..problem.status import BadInput, NumericalError, Snapshot
 
@@ -47,7 +47,7 @@ class Options(SchemeOptions):
     """`cells` is the number of Fourier points, `moments` of Legendre moments."""
 
     scheme: str = "fourier_legendre"
-    cells: int = Field(default=128, ge=8, le=65536, multiple_of=2)
+    cells: int = Field(default=162, ge=8, le=65536, multiple_of=2)
     moments: int = Field(default=96, ge=4, le=2000)
 
 
@@ -100,6 +100,11 @@ class Scheme(SchemeBase):
     conserves = ("mass",)
     positive = False
     Options = Options
+
+    def coarser(self, options: Any) -> Any | None:
+        """A third of the points and of the moments."""
+        coarse = super().coarser(options)
+        return coarse and coarse.model_copy(update={"moments": max(4, options.moments // COARSER)})
 
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
         lo, hi = case.domain.x
