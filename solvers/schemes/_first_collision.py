@@ -4,9 +4,15 @@ $$ f_u(t,x,v) = F\big(t-\varepsilon s/v, v\big)\,e^{-\tau(x)/(\varepsilon v)}\,1
    \tau = \int (\sigma_S+\varepsilon^2\sigma_A)\,dx , $$
 
 s the distance from the wall and v > 0 the speed into the domain.  It carries the jumps that move with x = v t/eps, so the
-collided rest is continuous and is fed by the isotropic source $\sigma_S\langle f_u\rangle/\varepsilon^2$.  Moments use
-Gauss points in ln v between the slowest ray that has arrived and v = 1.
-Reference: Alcouffe (1985), Nucl. Sci. Eng. 90, 85, DOI 10.13182/NSE85-1 (first-collision source).
+collided rest is continuous and is fed by the isotropic source $\sigma_S\langle f_u\rangle/\varepsilon^2$.  With constant F and
+$v_0 = \min(\varepsilon s/t, 1)$ the slowest ray that has arrived, the moments are exponential integrals,
+
+$$ \langle v^nf_u\rangle = \tfrac F2\Big(E_{n+2}\big(\tfrac\tau\varepsilon\big)
+   - v_0^{n+1}E_{n+2}\big(\tfrac\tau{\varepsilon v_0}\big)\Big) , $$
+
+otherwise they use Gauss points in ln v between v_0 and 1.
+References: Alcouffe (1985), Nucl. Sci. Eng. 90, 85, DOI 10.13182/NSE85-1 (first-collision source); Chandrasekhar (1950),
+Radiative Transfer, appendix I (exponential integrals).
 """
 
 from collections.abc import Callable
@@ -14,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.special import expn
 
 from ..problem.scheme import Array
 
@@ -22,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class Uncollided:
-    """f_u of one end: `inflow` F(t, v), `total` the total cross-section of x, `wall` and the `far` end."""
+    """f_u of one end: `inflow` F(t, v), `total` the total cross-section of x, `wall` and the `far` end.
+
+    level   the value of F if it depends on neither t nor v
+    """
 
     def __init__(
         self,
@@ -31,7 +41,9 @@ class Uncollided:
         wall: float,
         far: float,
         eps: float,
+        level: float | None = None,
     ) -> None:
+        self.level = level
         self.inflow, self.eps, self.wall, self.direction = inflow, eps, wall, np.sign(far - wall)
         s = np.linspace(0.0, abs(far - wall), 2001)
         self.depth = CubicSpline(s, total(wall + self.direction * s)).antiderivative()
@@ -48,18 +60,22 @@ class Uncollided:
         value = self.inflow(np.maximum(t - self.eps * s / safe, 0.0), safe) * np.exp(-exponent)
         return np.where(arrived, value, 0.0)
 
-    def moments(self, t: float, x: Array) -> tuple[Array, Array]:
-        """<f_u> and <v f_u>/eps at x."""
+    def moment(self, n: int, t: float, x: Array) -> Array:
+        r"""$\langle v^nf_u\rangle/\varepsilon^n$ at x, n = 0 (density) or 1 (flux)."""
         if t <= 0.0:
-            return np.zeros_like(x), np.zeros_like(x)
-        s = np.abs(x - self.wall)[..., None]
+            return np.zeros_like(x)
+        s = np.abs(x - self.wall)
         slowest = np.minimum(self.eps * s / t, 1.0)
-        span = -np.log(np.maximum(slowest, 1e-300))
+        scale = 0.5 * (self.direction / self.eps) ** n
+        if self.level is not None:
+            depth = self.depth(s) / self.eps
+            late = depth / np.maximum(slowest, 1e-300)
+            return self.level * scale * (expn(n + 2, depth) - slowest ** (n + 1) * expn(n + 2, late))
+        span = -np.log(np.maximum(slowest, 1e-300))[..., None]
         v = np.exp(-span * (1.0 - self.z))
-        weight = 0.5 * self.w * span * v
         # the factor keeps the first node's v above the slowest ray in floating point
         f = self.f(t, x[..., None], self.direction * v * (1.0 + 1e-14))
-        return (weight * f).sum(-1), self.direction * (weight * v * f).sum(-1) / self.eps
+        return scale * (self.w * span * v ** (n + 1) * f).sum(-1)
 
 
 def uncollided_rays(case: "Case", eps: float) -> list[Uncollided]:
@@ -72,8 +88,11 @@ def uncollided_rays(case: "Case", eps: float) -> list[Uncollided]:
         return case.equation.sigma_s(x=x) + eps**2 * case.equation.sigma_a(x=x)
 
     ends = (case.domain.x, case.domain.x[::-1])
-    return [
-        Uncollided(lambda t, v, side=side: side.f(t=t, v=v, eps=eps), total, *end, eps)
-        for side, end in zip(sides, ends, strict=True)
-        if side.f.constant != 0.0
-    ]
+    rays = []
+    for side, end in zip(sides, ends, strict=True):
+        F = side.f
+        if F.constant == 0.0:
+            continue
+        level = None if {"t", "v"} & set(F.names) else float(F(t=0.0, v=1.0, eps=eps))
+        rays.append(Uncollided(lambda t, v, F=F: F(t=t, v=v, eps=eps), total, *end, eps, level))
+    return rays

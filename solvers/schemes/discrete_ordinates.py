@@ -13,7 +13,7 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
   boundaries (Adams 2001).  Ends with in-flow get a geometric mesh: panels of ratio RATIO, `graded` cells in
   each, down to LAYER times the smallest eps of the case, the same mesh for every eps, so that kinetic boundary layers
   are resolved and the centres of a mesh with three times fewer cells are centres of this one.
-* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps doubled every `repeat` steps from START times the
+* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled every `repeat` steps from START times the
   full step, which is about the first output time over `steps`: the initial layer is graded into, or damped by
   L-stability where it is not seen.
 * the linear systems are solved by a sparse LU, once per step size.
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy.interpolate import CubicSpline
 from scipy.sparse.linalg import splu
@@ -49,8 +50,10 @@ LAYER = 2.0  # smallest panel in units of the smallest eps
 RATIO = 8.0  # of the panels of the graded mesh
 SPLIT = 0.03  # from this eps on, in-flow is split into its uncollided part and the rest
 REFINE = 3  # uniform cells of the collided rest in those of the mesh
+NEAREST = 0.0003  # smallest distance of its edges from a wall, in units of eps
 ORDINATES = 4  # ordinates of the collided rest in those of the case
 START = 1.6e-4  # first step in units of the full step
+GROWTH = 3.0  # of the steps
 GAMMA = 0.435866521508459
 STAGES = (
     (GAMMA,),
@@ -61,7 +64,7 @@ NODES = (GAMMA, 0.5 * (1.0 + GAMMA), 1.0)
 
 
 class Options(SchemeOptions):
-    """`cells` in the uniform part of the mesh, `steps` per output interval at full size, `repeat` before doubling.
+    """`cells` in the uniform part of the mesh, `steps` per output interval at full size, `repeat` before trebling.
 
     `graded` cells in each panel of the graded part (a divisor of `cells`); 0 leaves the mesh uniform.
     """
@@ -83,7 +86,7 @@ def make_edges(lo: float, hi: float, cells: int, graded: int, smallest: tuple[fl
     return divide(np.array(sorted([*panels, *left, *right])), graded)
 
 
-def divide(edges: Array, parts: int | list[int]) -> Array:
+def divide(edges: Array, parts: int | NDArray[np.int_]) -> Array:
     """Edges of a mesh whose cells are divided into equal parts."""
     count = np.broadcast_to(parts, edges.size - 1)
     pieces = [np.linspace(a, b, k + 1)[:-1] for a, b, k in zip(edges[:-1], edges[1:], count, strict=True)]
@@ -186,9 +189,9 @@ class Scheme(SchemeBase):
         times = case.domain.output_times
         for i, end in enumerate(times):
             if i == 0:
-                levels = int(np.ceil(np.log2(1.0 / START)))
-                unit = [(2.0**j, options.repeat) for j in range(max(levels, 0))]
-                unit.append((2.0 ** max(levels, 0), options.steps))
+                levels = int(np.ceil(np.log(1.0 / START) / np.log(GROWTH)))
+                unit = [(GROWTH**j, options.repeat) for j in range(levels)]
+                unit.append((GROWTH**levels, options.steps))
                 total = sum(size * count for size, count in unit)
                 plan += [(size * end / total, count) for size, count in unit]
             else:
@@ -296,7 +299,8 @@ class Scheme(SchemeBase):
                 for a, c in zip(STAGES, NODES, strict=True):
                     state = y + dt * sum((aj * kj for aj, kj in zip(a[:-1], k, strict=True)), np.zeros_like(y))
                     b = constant if steady else forcing(t + c * dt)
-                    rate = lu.solve(b - A @ state)
+                    stage = lu.solve(inertia * state + GAMMA * dt * b)
+                    rate = (stage - state) / (GAMMA * dt)
                     if closed:  # the flux of size 1/eps leaves a round-off in the total mass that is known to be zero
                         gain = h @ (b - rate).reshape(n, p, m + 1)[:, 0, 0]
                         rate.reshape(n, p, m + 1)[:, 0, 0] += gain / h.sum()
@@ -324,11 +328,14 @@ class Scheme(SchemeBase):
     ) -> Iterator[Snapshot]:
         """The collided part on a finer mesh and, unless f is asked for, with more ordinates; see _collided_sweep."""
         coarse = self.edges(case, options)
+        x = 0.5 * (coarse[1:] + coarse[:-1])
+        wall = np.minimum(coarse - coarse[0], coarse[-1] - coarse)
+        coarse = coarse[(wall == 0.0) | (wall > NEAREST * eps)]  # without the panels for the layers of smaller eps
         widest = (case.domain.x[1] - case.domain.x[0]) / (REFINE * options.cells)
-        parts = [2 * int(np.ceil(0.5 * (wide / widest - 1.0 - 1e-9))) + 1 for wide in np.diff(coarse)]
-        edges = divide(coarse, parts)
-        middle_cell = np.cumsum(parts) - np.array(parts) // 2 - 1
+        edges = divide(coarse, np.maximum(1, np.ceil(np.diff(coarse) / widest - 1e-9)).astype(int))
         h, centre = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+        at = np.searchsorted(edges, x) - 1
+        phi_out = basis(2.0 * (x - centre[at]) / h[at])
         velocity = case.velocity
         if not options.distribution:
             velocity = DoubleGauss(nodes=ORDINATES * velocity.nodes_and_weights()[0].size)
@@ -341,23 +348,24 @@ class Scheme(SchemeBase):
 
         def project(values: Array) -> Array:
             return np.einsum(
-                "cq...,iq->c...i", values * np.ones_like(sigma_s[(...,) + (None,) * (values.ndim - 2)]), phi * 0.5 * wq
+                "cq...,iq->ci...", values * np.ones_like(sigma_s[(...,) + (None,) * (values.ndim - 2)]), phi * 0.5 * wq
             )
 
         scatter = np.einsum("cq,iq,jq->cij", sigma_s * np.ones_like(points), phi * 0.5 * wq, phi)
         total = scatter + np.einsum("cq,iq,jq->cij", sigma_a * np.ones_like(points), phi * 0.5 * wq, phi)
         sweeper = Sweeper(v, w, h, eps, make_matrices()[0], scatter, total)
-        values = case.initial.f(x=points[..., None], v=v, eps=eps) * np.ones((n, p + 2, v.size))
-        f = np.ascontiguousarray(project(values).transpose(1, 0, 2))
+        nodes = sweeper.v
+        f = project(case.initial.f(x=points[..., None], v=nodes, eps=eps) * np.ones((n, p + 2, nodes.size)))
+        f = np.ascontiguousarray(f)
         t, done, skip, output, clock = 0.0, 0, 0, 0, 0.0
         if resume is not None:
             f, t, skip = np.array(resume["f"], dtype=float), float(resume["t"]), int(resume["step"])
         plan = self._schedule(case, options)
         total_steps, times = sum(count for _, count in plan), case.domain.output_times
-        middle = basis(np.array([0.0]))[:, 0]
 
         def source(t: float) -> Array:
-            return project(equation.source(x=points, t=t) + sigma_s * sum(ray.moments(t, points)[0] for ray in rays))
+            uncollided = sum(ray.moment(0, t, points) for ray in rays)
+            return project(equation.source(x=points, t=t) + sigma_s * uncollided)
 
         for dt, count in plan:
             for _ in range(count):
@@ -370,12 +378,14 @@ class Scheme(SchemeBase):
                 if sweeper.tau != GAMMA * dt:
                     sweeper.prepare(GAMMA * dt)
                 k: list[Array] = []
-                rho = np.tensordot(w, f, 1)
+                rho = f @ sweeper.w
                 for a, c in zip(STAGES, NODES, strict=True):
-                    state = f + dt * sum((aj * kj for aj, kj in zip(a[:-1], k, strict=True)), np.zeros_like(f))
-                    stage = sweeper.solve(state, source(t + c * dt), rho)
-                    rho = np.tensordot(w, stage, 1)
-                    k.append((stage - state) / (GAMMA * dt))
+                    state = f.copy()
+                    for aj, kj in zip(a[:-1], k, strict=True):
+                        state += (dt * aj) * kj
+                    stage, rho = sweeper.solve(state, source(t + c * dt), rho)
+                    if len(k) < len(STAGES) - 1:
+                        k.append((stage - state) / (GAMMA * dt))
                 f = stage  # stiffly accurate: the last stage is the new state
                 t = clock
                 if not np.isfinite(rho).all():
@@ -383,13 +393,12 @@ class Scheme(SchemeBase):
                 if not hit:
                     yield Snapshot(done / total_steps, done, eps, t)
                     continue
-                x = centre[middle_cell]
-                collided = (f @ middle)[:, middle_cell].T
-                moments = [ray.moments(t, x) for ray in rays]
+                J = flux(edges, f[:, 0] @ (sweeper.w * nodes) / eps, x)
                 fields = {
-                    "rho": collided @ w + sum(rho for rho, _ in moments),
-                    "J": flux(edges, (w * v) @ f[:, :, 0] / eps, x) + sum(J for _, J in moments),
+                    "rho": np.einsum("cp,pc->c", rho[at], phi_out) + sum(ray.moment(0, t, x) for ray in rays),
+                    "J": J + sum(ray.moment(1, t, x) for ray in rays),
                 }
                 if options.distribution:
+                    collided = np.einsum("cpk,pc->ck", f[at], phi_out)[:, sweeper.kept]
                     fields["f"] = collided + sum(ray.f(t, x[:, None], v) for ray in rays)
                 yield Snapshot(done / total_steps, done, eps, t, fields, {}, {"f": f.copy(), "t": t, "step": done})

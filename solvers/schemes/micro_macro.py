@@ -446,7 +446,7 @@ class Scheme(SchemeBase):
         )  # fmt: skip
 
         def source(t: float) -> Array:
-            collided = sum((ray.moments(t, x)[0] for ray in rays), np.zeros(n))
+            collided = sum((ray.moment(0, t, x) for ray in rays), np.zeros(n))
             return equation.source(x=x, t=t) + sigma_s / eps**2 * collided
 
         def inflow(t: float) -> Array:
@@ -479,9 +479,8 @@ class Scheme(SchemeBase):
             inner = 0.5 * (j[1:] + j[:-1])
             fields = {"rho": rho.copy(), "J": inner @ (w * v)}
             for ray in rays:
-                more_rho, more_J = ray.moments(t, x)
-                fields["rho"] += more_rho
-                fields["J"] += more_J
+                fields["rho"] += ray.moment(0, t, x)
+                fields["J"] += ray.moment(1, t, x)
             if options.distribution:
                 even = rho[:, None] + s
                 f = np.hstack([(even - eps * inner)[:, ::-1], even + eps * inner])

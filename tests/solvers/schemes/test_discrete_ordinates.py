@@ -9,7 +9,7 @@ from solvers.limits.diffusion import Limit
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
 from solvers.schemes import discrete_ordinates, fourier_legendre
-from solvers.schemes._first_collision import Uncollided
+from solvers.schemes._first_collision import Uncollided, uncollided_rays
 from solvers.schemes.discrete_ordinates import Options, Scheme
 
 CASES = Path(__file__).parents[3] / "cases"
@@ -106,10 +106,26 @@ def test_uncollided_moments():
     # sigma = 0, F = 1: <f_u> = (1 - eps x/t)/2, <v f_u>/eps = (1 - (eps x/t)^2)/(4 eps)
     ray = Uncollided(lambda t, v: np.ones_like(v), np.zeros_like, 0.0, 1.0, 0.5)
     x = np.array([0.1, 0.5, 0.9])
-    rho, J = ray.moments(0.3, x)
     slowest = np.minimum(0.5 * x / 0.3, 1.0)
-    np.testing.assert_allclose(rho, 0.5 * (1 - slowest), atol=1e-12)
-    np.testing.assert_allclose(J, (1 - slowest**2) / 2.0, atol=1e-12)
+    np.testing.assert_allclose(ray.moment(0, 0.3, x), 0.5 * (1 - slowest), atol=1e-12)
+    np.testing.assert_allclose(ray.moment(1, 0.3, x), (1 - slowest**2) / 2.0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("eps", "t"), [(1.0, 0.02), (0.1, 0.05), (0.03, 0.02)])
+def test_uncollided_moments_of_a_constant_are_exponential_integrals(eps, t):
+    case = read_case(CASES / "transport_inflow.toml", overrides=["equation.sigma_s='1 + 3*x'", "boundary.left.f='2'"])
+    (exact,) = uncollided_rays(case, eps)
+    assert exact.level == 2.0
+    (gauss,) = uncollided_rays(case.model_copy(update={"boundary": _varying(case)}), eps)
+    assert gauss.level is None
+    x = np.geomspace(1e-6, 1.0, 50)
+    for n in (0, 1):
+        np.testing.assert_allclose(exact.moment(n, t, x), gauss.moment(n, t, x), rtol=0, atol=1e-11)
+
+
+def _varying(case):
+    """The same ends, written so that they seem to depend on v."""
+    return read_case(CASES / "transport_inflow.toml", overrides=["boundary.left.f='2 + 0*v'"]).boundary
 
 
 @pytest.mark.parametrize("eps", [0.3, 1e-2])
