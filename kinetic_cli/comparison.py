@@ -158,13 +158,17 @@ def cost_row(path: Path, result: Result) -> dict[str, Any]:
 
 
 def limit_rows(reference: Result) -> list[dict[str, Any]]:
-    """Distance of the reference to the limit solution, per Knudsen number."""
+    """Distance of the reference to the limit solution, and to its correction if there is one, per Knudsen number."""
     rows = []
     if "rho" in reference.limit and "rho" in reference.fields:
         weights = cell_weights(reference.coordinates)
         for i, eps in enumerate(reference.coordinates["eps"]):
             value = relative_l2(reference.fields["rho"][i], reference.limit["rho"], weights)
-            rows.append({"case": reference.case.name, "eps": float(eps), "ap_error": _finite(value)})
+            row = {"case": reference.case.name, "eps": float(eps), "ap_error": _finite(value)}
+            if "rho" in reference.correction:
+                value = relative_l2(reference.fields["rho"][i], reference.correction["rho"][i], weights)
+                row["correction_error"] = _finite(value)
+            rows.append(row)
     return rows
 
 

@@ -252,13 +252,18 @@ class ReferenceRun:
         """The closing tables."""
         shown = []
         case, uncertainty = self.case, self.result.uncertainty.get("rho")
-        distances = {row["eps"]: row["ap_error"] for row in limit_rows(self.result)}
+        distances = {row["eps"]: row for row in limit_rows(self.result)}
         for eps, steps, seconds, drift in self.rows:
             error = None if uncertainty is None else float(np.max(uncertainty[self.result.index("eps", eps)]))
-            numbers = [screen.number(value, 1) for value in (drift, error, distances.get(eps))]
+            away = distances.get(eps, {})
+            values = [drift, error, away.get("ap_error")] + [away.get("correction_error")] * bool(
+                self.result.correction
+            )
+            numbers = [screen.number(value, 1) for value in values]
             shown.append([f"{eps:g}", f"{int(steps)}", f"{seconds:.2f}", *numbers])
         if shown:
             columns = ["eps", "steps", "seconds", "drift", "own error of rho", "distance to limit"]
+            columns += [f"to {case.equation.correction}"] * bool(self.result.correction)
             screen.table(f"{case.name}: {case.reference['scheme']}", columns, shown)
         if order:
             print_convergence(self.result)
@@ -314,8 +319,19 @@ def print_plan(case: Case) -> None:
 
 
 def solve_limit(case: Case, result: Result) -> None:
-    """The limit equation on the same coordinates, where the equation has a limit solver."""
+    """The limit equation, and its correction at every Knudsen number, on the same coordinates, where there is a solver."""
     if case.equation.limit in limits:
         limit = limits.load(case.equation.limit)()
         if case.equation.kind in limit.equations:
             result.limit = limit.solve(case, result.coordinates, result.coordinates["t"])
+    if case.equation.correction in limits:
+        correction = limits.load(case.equation.correction)
+        eps, times = result.coordinates["eps"], result.coordinates["t"]
+        for i, number in enumerate(eps):
+            try:
+                fields = correction(float(number)).solve(case, result.coordinates, times)
+            except (NumericalError, BadInput) as error:
+                screen.say(f"{case.equation.correction} left out at eps = {number:g}: {error}")
+                continue
+            for name, value in fields.items():
+                result.correction.setdefault(name, np.full((len(eps), *value.shape), np.nan))[i] = value

@@ -90,8 +90,10 @@ def sheets(found: dict[str, Any]) -> list[Sheet]:
             pages += [errors_sheet(result, rows) for _, result, rows in group["results"]]
         limit = [row for row in found["limits"] if row["case"] == name]
         if limit and not group["results"]:
-            rows = [[f"{row['eps']:g}", screen.number(row["ap_error"])] for row in limit]
-            pages.append(Sheet(f"{name}: reference, distance of rho to the limit", ["eps", "AP"], rows))
+            keys = [key for key in ("ap_error", "correction_error") if key in limit[0]]
+            heads = ["eps", "AP", f"to {group['reference'][1].case.equation.correction}"][: len(keys) + 1]
+            rows = [[f"{row['eps']:g}", *(screen.number(row[key]) for key in keys)] for row in limit]
+            pages.append(Sheet(f"{name}: reference, distance of rho to the limit", heads, rows))
     if len(found["summary"]) > 1:
         pages.append(summary_sheet(found["summary"], found["ranks"].get("tasks", 0)))
     costs = found["cost"] if len(found["cost"]) <= 2 * MANY else cost_by_contender(found["cost"])

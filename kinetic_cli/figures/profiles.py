@@ -29,6 +29,12 @@ def profiles(view: View, field: str) -> Any:
         if view.reference and field in view.reference.limit:
             x, limit = view.reference.coordinates["x"], view.reference.limit[field][-1]
             axis.plot(x, limit, ":", color="0.5", lw=1, label="limit")
+        if view.reference and field in view.reference.correction:
+            reference, i = view.reference, view.reference.index("eps", eps)
+            if i is not None:
+                label = reference.case.equation.correction
+                y = reference.correction[field][i, -1]
+                axis.plot(reference.coordinates["x"], y, "-.", color="0.5", lw=1, label=label)
         axis.set_title(rf"$\varepsilon$ = {eps:g}")
     for axis in axes[-min(3, len(axes)) :]:
         axis.set_xlabel("x")

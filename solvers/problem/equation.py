@@ -34,6 +34,7 @@ class EquationTable(Table):
     invariants  names of the moments that the collision operator conserves
     positive    fields that must stay positive
     limit       name of a limit solver (solvers/limits), the equation as eps -> 0
+    correction  name of the limit solver of second order in eps, if there is one
     velocity    kinds of velocity sets that fit
     Initial, Boundary   models of the `[initial]` and `[boundary]` tables
     """
@@ -44,6 +45,7 @@ class EquationTable(Table):
     invariants: ClassVar[tuple[str, ...]]
     positive: ClassVar[tuple[str, ...]]
     limit: ClassVar[str]
+    correction: ClassVar[str] = ""
     velocity: ClassVar[tuple[str, ...]]
     latex: ClassVar[str]
     references: ClassVar[tuple[str, ...]]

@@ -55,6 +55,7 @@ class Result:
     coordinates  eps (n_eps,), t (n_t,), x (n_x,), ...; dimensionless
     fields       name -> array over (eps, t, x[, y][, v]); NaN where nothing was computed yet
     limit        name -> array over (t, x[, y])
+    correction   name -> array over (eps, t, x[, y]), the limit equation's correction of second order; NaN where it has none
     uncertainty  name -> array over (eps, t), relative L2 discretisation error of a reference
     convergence  "cells" -> (level,); field -> (eps, level) distances to the next coarser grid; <field>_order -> (eps,)
     history      column -> list over iterations of numbers, or of small arrays of one shape; NaN where a row has none
@@ -68,6 +69,7 @@ class Result:
     coordinates: dict[str, Array]
     fields: dict[str, Array]
     limit: dict[str, Array] = field(default_factory=dict)
+    correction: dict[str, Array] = field(default_factory=dict)
     uncertainty: dict[str, Array] = field(default_factory=dict)
     convergence: dict[str, Array] = field(default_factory=dict)
     history: dict[str, list[Any]] = field(default_factory=dict)
@@ -138,10 +140,12 @@ class Result:
             for name, values in self.fields.items():
                 data = _dataset(file, name, values, units.get(name, ("1", name))[1], units.get(name, ("1",))[0])
                 _attach(file, data, self.dimensions(name))
-            for group, table in (("limit", self.limit), ("uncertainty", self.uncertainty)):
+            tables = {"limit": self.limit, "correction": self.correction, "uncertainty": self.uncertainty}
+            for group, table in tables.items():
                 for name, values in table.items():
                     data = _dataset(file.require_group(group), name, values, f"{name} ({group})")
-                    axes = ("eps", "t") if group == "uncertainty" else self.dimensions("")[1:]
+                    space = self.dimensions("")
+                    axes = {"limit": space[1:], "correction": space, "uncertainty": ("eps", "t")}[group]
                     _attach(file, data, axes)
             if self.convergence:
                 group = file.create_group("convergence")
@@ -200,11 +204,21 @@ class Result:
             try:
                 case = case_from_data(json.loads(attributes["case"]), source=f"{path}: case")
                 coordinates = {axis: file[axis][...] for axis in AXES if axis in file}
-                reserved = {*coordinates, "limit", "uncertainty", "convergence", "history", "network", "errors"}
+                reserved = {
+                    *coordinates,
+                    "limit",
+                    "correction",
+                    "uncertainty",
+                    "convergence",
+                    "history",
+                    "network",
+                    "errors",
+                }
                 order = [name for name in case.equation.fields if name in file]
                 order += [name for name in file if name not in reserved and name not in order]
                 fields = {name: file[name][...] for name in order}
-                limit, uncertainty = _arrays(file, "limit"), _arrays(file, "uncertainty")
+                limit, correction = _arrays(file, "limit"), _arrays(file, "correction")
+                uncertainty = _arrays(file, "uncertainty")
                 convergence = _arrays(file, "convergence")
                 history = {
                     name.replace(".", "/"): list(column)
@@ -215,7 +229,8 @@ class Result:
                 status = Status(attributes["status"])
             except (KeyError, ValueError, OSError, TypeError, AttributeError) as error:
                 raise BadInput(f"{path}: damaged or incomplete result: {error}") from None
-        result = cls(case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, limit, uncertainty)
+        result = cls(case, str(attributes["kind"]), str(attributes["run"]), coordinates, fields, limit)
+        result.correction, result.uncertainty = correction, uncertainty
         result.history, result.network, result.attributes, result.status = history, network, attributes, status
         result.message, result.convergence = str(attributes.get("message", "")), convergence
         if not {"eps", "t"} <= coordinates.keys():

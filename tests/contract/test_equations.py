@@ -85,5 +85,9 @@ def test_collision_operator(name):
     np.testing.assert_allclose(fixed, 0.0, atol=1e-12)
     assert equation.limit in limits
     assert name in limits.load(equation.limit)().equations
+    assert limits.load(equation.limit).order == 1
+    if equation.correction:
+        assert limits.load(equation.correction).order == 2
+        assert name in limits.load(equation.correction).equations
     assert {"rho"} <= set(equation.fields)
     assert set(equation.positive) <= set(equation.fields)

@@ -33,6 +33,21 @@ def test_reference_carries_its_own_error_and_convergence(kinetic, tmp_path):
     kinetic("reference", "bgk_smooth", "--no-estimate", "--order", cwd=tmp_path, expect=2)
 
 
+def test_reference_and_compare_show_the_correction_of_the_limit(kinetic, tmp_path):
+    out, _ = kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, "--no-estimate", cwd=tmp_path)
+    assert "to navier_stokes" in out
+    result = Result.read(tmp_path / "results/bgk_smooth/reference.h5")
+    assert result.correction["q"].shape == result.fields["q"].shape
+    away = [np.linalg.norm(result.fields["T"][1] - table) for table in (result.limit["T"], result.correction["T"][1])]
+    assert away[1] < 0.05 * away[0], "at eps = 1e-3 Navier-Stokes is much closer than Euler"
+    out, _ = kinetic("compare", "results", cwd=tmp_path)
+    assert "to navier_stokes" in out
+    wall = ["--set", "boundary.left={kind='diffuse', T=1}", "--set", "boundary.right={kind='diffuse', T=1}"]
+    _, err = kinetic("reference", "sod", *SMALL, *IMEX, *wall, "--no-estimate", cwd=tmp_path)
+    assert "navier_stokes left out at eps = 0.1" in err
+    assert not Result.read(tmp_path / "results/sod/reference.h5").correction
+
+
 def test_tolerance_refines_or_says_why_not(kinetic, tmp_path):
     words = ["reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX[:2], "--set", "reference.cells=27"]
     _, err = kinetic(*words, "--tolerance", "3e-4", cwd=tmp_path)

@@ -77,6 +77,7 @@ class Equation(EquationTable):
     invariants = ("mass", "momentum", "energy")
     positive = ("rho", "T")
     limit = "euler"
+    correction = "navier_stokes"
     velocity = ("trapezoid", "gauss_legendre")
     latex = r"\partial_t f + v\,\partial_x f = \frac{1}{\varepsilon}\left(M[\rho,u,T]-f\right)"
     references = ("bhatnagar1954model", "chu1965kinetic")

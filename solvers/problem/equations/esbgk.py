@@ -51,6 +51,7 @@ class Equation(EquationTable):
     invariants = ("mass", "momentum", "energy")
     positive = ("rho", "T")
     limit = "euler"
+    correction = "navier_stokes"
     velocity = ("trapezoid_2d",)
     latex = r"\partial_t f + v_1\,\partial_x f = \frac{\tau}{\varepsilon}\left(\mathcal{G}[f]-f\right)"
     references = ("holway1966new", "andries2000gaussian", "filbet2011asymptotic")
