@@ -153,7 +153,6 @@ class Model:
         return Residuals(lambda theta: rows(theta, self.batch(refresh), count).reshape(-1), jacobian=jacobian)
 
 
-@torch.no_grad()
 def predict(
     case: Case, options: TrainOptions, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
 ) -> dict[str, np.ndarray]:
@@ -164,7 +163,13 @@ def predict(
     model = Model(case, options, "cpu")
     theta = torch.from_numpy(np.array(state["theta"]))
     model.hold(theta)
-    axes = [torch.as_tensor(np.asarray(a, dtype=float)) for a in (eps, times, *space)]
+    return fields(model, theta, eps, times, *space)
+
+
+@torch.no_grad()
+def fields(model: Model, theta: Tensor, eps: list[float], times: Any, *space: Any) -> dict[str, np.ndarray]:
+    """The same of a model and a whole theta."""
+    axes = [torch.as_tensor(np.asarray(a, dtype=float), device=model.device) for a in (eps, times, *space)]
     shape = tuple(len(axis) for axis in axes)
     flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in model.formulation.fields}
@@ -173,5 +178,5 @@ def predict(
         inputs = model.formulation.features(*points).unsqueeze(-3)
         found = model.formulation.fields_of(model.outputs(theta, inputs, points[0]), *points)
         for name in parts:
-            parts[name].append(found[name].numpy())
+            parts[name].append(found[name].cpu().numpy())
     return {name: np.concatenate(values).reshape(shape) for name, values in parts.items()}

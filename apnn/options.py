@@ -42,6 +42,7 @@ class TrainOptions(Table):
     width, depth           of the hidden layers
     velocities             velocity nodes of the network's head
     time_limit             seconds of training after which a run ends with a valid result
+    target                 end as soon as the error estimate of rho is below this for every Knudsen number
     clock                  what `time_limit` counts: "wall", or "cpu" seconds of the process (fair on a busy machine)
     diagnose               steps between two looks at the conflict of tasks and residuals (`apnn/diagnostics.py`); 0 never
     checkpoint_seconds     seconds between checkpoints; 0 writes one at every logged step
@@ -71,6 +72,7 @@ class TrainOptions(Table):
     velocities: Annotated[int, Field(ge=4)] = 32
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None
+    target: Annotated[float, Field(gt=0.0)] | None = None
     clock: Literal["wall", "cpu"] = "wall"
     diagnose: Annotated[int, Field(ge=0)] = 50
     checkpoint_seconds: Annotated[float, Field(ge=0.0)] = 20.0
@@ -80,6 +82,13 @@ class TrainOptions(Table):
         if not self.steps and (self.second_order == "none" or not self.second_steps):
             raise ValueError("steps = 0 and no second_steps: there is nothing to train")
         return self
+
+    @field_validator("focus")
+    @classmethod
+    def _focus(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0.0 < value[0] < value[1]:
+            raise ValueError(f"focus = [{value[0]:g}, {value[1]:g}] is no interval of Knudsen numbers: 0 < low < high")
+        return value
 
     @field_validator("formulation")
     @classmethod

@@ -29,12 +29,15 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 
 from .diagnostics import conflict
+from .estimate import Estimator, worst
 from .model import Model, predict
 from .options import TrainOptions
 
 __all__ = ["Model", "predict", "train"]
 
 LOG_EVERY = 10
+#: looks at the error estimate: the first after so many seconds of training, the next at so many times that
+FIRST_LOOK, NEXT_LOOK = 0.5, 1.3
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -47,6 +50,9 @@ def train(
 ) -> Iterator[Snapshot]:
     """Snapshots of a training; the last one has progress 1 unless the time limit ended it.
 
+    A look at the error estimate (`apnn/estimate.py`) now and then is logged as `estimate` and kept by Knudsen number in the state;
+    looks of a continued training begin anew.
+
     start    parameters (P,) to begin with in place of random ones
     resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU, and its seconds count.
     Raises NumericalError naming the loss that is no longer finite; BadInput for options that do not go together.
@@ -58,6 +64,7 @@ def train(
     if whole is None:
         whole = model.initial(torch.Generator().manual_seed(options.seed)).numpy()
     theta = model.hold(_tensor(whole, device))
+    estimator, look, eta = Estimator(model), FIRST_LOOK, None
     phases: list[Phase] = []
     if options.steps:
         phases.append(FirstOrder(model))
@@ -91,8 +98,14 @@ def train(
                 arrays = measure()
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
                     arrays |= conflict(model, before, theta, options.tasks, refresh)
+                if seconds >= look or step == total or over or stopped:
+                    eta, look = estimator.look(theta), NEXT_LOOK * seconds
+                    scalars["estimate"] = worst(eta)
+                    stopped = stopped or (options.target is not None and scalars["estimate"] <= options.target)
                 finished = step == total or stopped
                 saved = {"theta": model.whole(theta), "step": step, "phase": number, "inner": state, "seconds": seconds}
+                if eta is not None:
+                    saved["estimate"] = eta
                 logged = {"seconds": seconds, **scalars}
                 yield Snapshot(
                     1.0 if finished else step / total, step, scalars=logged, arrays=arrays, state=_plain(saved)

@@ -19,6 +19,7 @@ from . import (
     draw,
     explain,
     export,
+    finetune,
     info,
     listing,
     new,
@@ -47,6 +48,7 @@ app.command("plot")(draw.plot)
 app.command("study")(study.study)
 app.command("report")(report.report)
 app.command("export")(export.export)
+app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
 app.command("verify")(verification.verify)
 app.command("check")(check.check)

@@ -15,7 +15,8 @@ from .provenance import provenance
 from .train import default_grid
 
 
-def _numbers(text: str, flag: str) -> list[float]:
+def numbers(text: str, flag: str) -> list[float]:
+    """Positive numbers separated by commas."""
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
@@ -23,6 +24,13 @@ def _numbers(text: str, flag: str) -> list[float]:
     if not values or not all(np.isfinite(values)) or min(values) <= 0 or len(set(values)) < len(values):
         raise BadInput(f"{flag} {text}: the numbers must be positive, finite and distinct")
     return values
+
+
+def trained_network(result: Result, path: Path) -> dict[str, Any]:
+    """The parameters in a result; BadInput for one without."""
+    if "theta" not in result.network:
+        raise BadInput(f"{path}: holds no trained network (kind '{result.kind}'); give a result of `kinetic train`")
+    return result.network
 
 
 def predict(
@@ -39,24 +47,21 @@ def predict(
     from apnn.model import predict as evaluate
 
     trained = Result.read(result_file)
-    if "theta" not in trained.network:
-        raise BadInput(
-            f"{result_file}: holds no trained network (kind '{trained.kind}'); give a result of `kinetic train`"
-        )
-    case = trained.case
-    eps = sorted(_numbers(knudsen, "--knudsen"), reverse=True)
-    t = sorted(_numbers(times, "--times")) if times else list(case.domain.output_times)
+    network, case = trained_network(trained, result_file), trained.case
+    eps = sorted(numbers(knudsen, "--knudsen"), reverse=True)
+    options = train_options(case)
+    t = sorted(numbers(times, "--times")) if times else list(case.domain.output_times)
     if t[-1] > case.domain.t_end * (1 + 1e-12):
         raise BadInput(f"--times {t[-1]:g}: the network was trained up to t_end = {case.domain.t_end:g}")
-    low, high = case.knudsen.train
+    low, high = options.focus or case.knudsen.train
     for value in eps:
         if not low <= value <= high:
             screen.say(f"warning: eps = {value:g} lies outside the trained range [{low:g}, {high:g}]: extrapolation")
     space = default_grid(case, points)
     coordinates = {"eps": np.array(eps), "t": np.array(t), **space}
     result = Result(case, "train", f"{trained.run}-predict", coordinates, {}, status=Status.DONE)
-    result.fields = evaluate(case, train_options(case), trained.network, eps, np.array(t), *space.values())
-    result.network = trained.network
+    result.fields = evaluate(case, options, network, eps, np.array(t), *space.values())
+    result.network = network
     kept: dict[str, Any] = {
         key: trained.attributes[key] for key in ("method", "seed", "dtype", "device") if key in trained.attributes
     }

@@ -57,16 +57,23 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+TimeLimit = Annotated[float | None, typer.Option(help="Stop after so many seconds of training with a valid result.")]
+Target = Annotated[
+    float | None,
+    typer.Option(help="Stop as soon as the estimated error of rho is below this for every Knudsen number."),
+]
+
+
 def train(
     case_file: CaseFile,
     method: Annotated[str | None, typer.Option(help="Multi-task method: ls, pcgrad, config, hrgrad, ...")] = None,
     optimizer: Annotated[str | None, typer.Option(help="First-order optimizer.")] = None,
     formulation: Annotated[str | None, typer.Option(help="AP formulation of the equation.")] = None,
     network: Annotated[str | None, typer.Option(help="Network architecture.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Learnt code of eps: none, p2inn, mad.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the first-order phase.")] = None,
-    time_limit: Annotated[
-        float | None, typer.Option(help="Stop after so many seconds of training with a valid result.")
-    ] = None,
+    time_limit: TimeLimit = None,
+    target: Target = None,
     seed: Annotated[int | None, typer.Option(help="Seed; fixes a run on one device.")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, exactly.")] = False,
@@ -80,15 +87,16 @@ def train(
     Example: kinetic train cases/sod.toml --method hrgrad --time-limit 60
     """
     chosen = {"method": method, "optimizer": optimizer, "formulation": formulation, "network": network}
-    numbers = {"steps": steps, "seed": seed, "time_limit": time_limit}
+    chosen["encoder"] = encoder
+    numbers = {"steps": steps, "seed": seed, "time_limit": time_limit, "target": target}
     flags = {key: value for key, value in {**chosen, **numbers}.items() if value is not None}
     settings = [*settings, *(f"train.{key}={_toml(value)}" for key, value in flags.items())]
     case = load_case(case_file, variant, settings)
     options = train_options(case)
     run = name or f"{options.method}-seed{options.seed}"
     path = out / case.name / f"{run}.h5"
-    place = _device(device)
-    result, state = _start(case, run, path, resume)
+    place = place_of(device)
+    result, state = start_result(case, run, path, resume)
     result.attributes |= {"method": options.method, "seed": options.seed, "dtype": "float64", "device": place}
     screen.say(f"{case.name}: {options.formulation}, {options.network}, {options.method} on {place}")
     Training(case, options, result, path, out).run(place, state)
@@ -98,7 +106,8 @@ def _toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _device(device: Device) -> str:
+def place_of(device: Device) -> str:
+    """cuda where it is there and wanted."""
     import torch
 
     available = torch.cuda.is_available()
@@ -107,7 +116,7 @@ def _device(device: Device) -> str:
     return "cuda" if device is not Device.cpu and available else "cpu"
 
 
-def _start(case: Case, run: str, path: Path, resume: bool) -> tuple[Result, Mapping[str, Any] | None]:
+def start_result(case: Case, run: str, path: Path, resume: bool) -> tuple[Result, Mapping[str, Any] | None]:
     """A fresh result, or the one at `path` with the state of its checkpoint."""
     if not resume:
         result = Result.empty(case, "train", run, {}, case.knudsen.all)
@@ -154,7 +163,7 @@ class Training:
             return None
         return found if found.case.problem_sha256 == self.case.problem_sha256 and "rho" in found.fields else None
 
-    def run(self, device: str, state: Mapping[str, Any] | None) -> None:
+    def run(self, device: str, state: Mapping[str, Any] | None, start: Any = None) -> None:
         from apnn.train import train as train_network
 
         status, message = Status.DONE, ""
@@ -162,7 +171,7 @@ class Training:
         last: Snapshot | None = None
         try:
             with Interrupt() as interrupt, screen.board(f"{self.case.name} {self.options.method}") as board:
-                for snapshot in train_network(self.case, self.options, device=device, resume=state):
+                for snapshot in train_network(self.case, self.options, device, state, start):
                     last = snapshot
                     self.take(snapshot)
                     share, eta = self._share(snapshot.progress)
@@ -249,6 +258,9 @@ class Training:
         eps = list(result.coordinates["eps"])
         result.fields = self.predict(eps, result.coordinates["t"], *space.values())
         result.network = {"theta": np.asarray(self.state["theta"]), "steps": steps}
+        estimate = np.asarray(self.state.get("estimate", np.full(len(eps), np.nan)))
+        if np.isfinite(estimate).any():  # one number for all times
+            result.uncertainty["rho"] = np.repeat(estimate[:, None], len(result.coordinates["t"]), axis=1)
         if status is Status.DIVERGED:
             # the optimizer's arrays have moved on since the last good step: keep the last whole checkpoint
             self._write()
@@ -260,7 +272,11 @@ class Training:
             if reason:
                 screen.say(f"not compared: {reason}")
         else:
+            lines = [[f"{e:g}", screen.number(value)] for e, value in zip(eps, estimate, strict=True)]
+            screen.table(f"{self.case.name}: {result.run}, estimated without a reference", ["eps", "rho"], lines)
             screen.say(f"no reference of this problem yet: run `kinetic reference` for {self.case.name} to see errors")
+        if np.isfinite(estimate).all():
+            screen.say(f"estimated without a reference: relative L2 error of rho up to {estimate.max():.1e}")
         seconds = result.attributes["wall_seconds"]
         screen.say(f"{status}: {steps} steps in {screen.duration(seconds)}")
         screen.answer(str(self.path))

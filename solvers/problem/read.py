@@ -59,7 +59,7 @@ def read_case(
     lines = key_lines(text)
     raw, chosen = _choose_variant(raw, variant, path)
     for override in overrides:
-        raw = merge(raw, _parse_override(override))
+        raw = merge(raw, parse_override(override))
     name = path.stem if chosen is None else f"{path.stem}-{chosen}"
     return case_from_data({**raw, "name": name}, engines, str(path), lines)
 
@@ -170,7 +170,7 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _parse_override(override: str) -> dict[str, Any]:
+def parse_override(override: str) -> dict[str, Any]:
     key, equals, value = override.partition("=")
     key = key.strip()
     if not equals or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key):

@@ -273,3 +273,25 @@ def test_killed_training_resumes_to_the_same_numbers(kinetic, tmp_path):
     other = [*words[:2], *words[2:], "--name", "parts", "--resume", "--seed", "1"]
     _, err = kinetic(*other, cwd=tmp_path, expect=2)
     assert "other [train] options" in re.sub(r"\s+", " ", err)
+
+
+def test_finetune_names_its_parent_and_keeps_what_is_frozen(kinetic, folder):
+    trained = folder / "results/bgk_smooth/hrgrad-seed0.h5"
+    words = ("finetune", trained, "--knudsen", "3e-2", "--set", "train.second_steps=20")
+    out, err = kinetic(*words, cwd=folder)
+    assert "all weights" in err
+    parent, found = Result.read(trained), Result.read(folder / out.splitlines()[-1])
+    assert found.attributes["parent"] == parent.run
+    assert list(found.coordinates["eps"]) == [3e-2]
+    before, after = parent.network["theta"], found.network["theta"]
+    assert (before != after).mean() > 0.9
+    kinetic(*words, "--freeze", "--name", "frozen", cwd=folder)
+    after = Result.read(folder / "results/bgk_smooth/frozen.h5").network["theta"]
+    moved = np.flatnonzero(before != after)
+    assert moved[0] > 0
+    assert (np.diff(moved) == 1).all()
+    assert moved[-1] == before.size - 1
+    kinetic("predict", folder / "results/bgk_smooth/frozen.h5", "--knudsen", "3e-2", "--out", "f.h5", cwd=folder)
+    for wrong in (["--knudsen", "3"], ["--knudsen", "x"]):
+        kinetic("finetune", trained, *wrong, cwd=folder, expect=2)
+    kinetic("finetune", "results/bgk_smooth/reference.h5", "--knudsen", "1e-2", cwd=folder, expect=2)
