@@ -17,8 +17,10 @@ from ..limits.diffusion import Limit
 from ..problem.case import Case
 from ..problem.check import Check as CheckBase
 from ..problem.check import Outcome
+from ..problem.distance import cell_widths
 from ..problem.read import case_from_data
-from ..schemes.discrete_ordinates import Options, Scheme
+from ..problem.scheme import Scheme, SchemeOptions
+from ..schemes import discrete_ordinates, micro_macro
 
 EPS = 1e-8
 FINEST = 1e-9  # grades the mesh into the first tenth of the layer
@@ -42,29 +44,41 @@ def make_case(left: object, right: object, initial: str, velocity: str) -> Case:
 
 
 class Check(CheckBase):
-    """discrete_ordinates at default settings."""
+    """Both slab schemes at default settings."""
 
-    verifies = ("discrete_ordinates", "diffusion")
-    seconds = 8.0
+    verifies = ("discrete_ordinates", "micro_macro", "diffusion")
+    seconds = 3.0
 
     def run(self) -> Iterator[Outcome]:
-        scheme, options = Scheme(), Options()
+        yield from self._hold(discrete_ordinates.Scheme(), discrete_ordinates.Options(), 1e-5)
+        yield from self._hold(micro_macro.Scheme(), micro_macro.Options(), 1e-4)
+
+    @staticmethod
+    def _hold(scheme: Scheme, options: SchemeOptions, tolerance: float) -> Iterator[Outcome]:
+        name = options.scheme
         vacuum = {"kind": "inflow", "f": "0"}
         for F, milne in (("v", 0.710446), ("5*sin(v)", 3.188932)):
             case = make_case({"kind": "inflow", "f": F}, vacuum, "0", "slab_double_gauss")
-            x, h = scheme.coordinates(case, options)["x"], np.diff(scheme.edges(case, options))
+            x = scheme.coordinates(case, options)["x"]
+            h = cell_widths(x)
             rho = next(s.fields["rho"] for s in scheme.march(case, EPS, options) if s.fields)
             limit = Limit().solve(case, {"x": x}, np.array([0.1]))["rho"][0]
             outside = (x > 100 * EPS) & (x < 1.0 - 100 * EPS)
             error = np.sqrt((h * (rho - limit) ** 2)[outside].sum() / (h * limit**2)[outside].sum())
             yield Outcome(
-                f"density outside the layer, F = {F}", float(error), 1e-5, "x", x[outside], rho[outside], limit[outside]
+                f"{name}: density outside the layer, F = {F}",
+                float(error),
+                tolerance,
+                "x",
+                x[outside],
+                rho[outside],
+                limit[outside],
             )
             plateau = float(rho[(x > 100 * EPS) & (x < 1e-4)][0])
-            yield Outcome(f"Milne value, F = {F}", abs(plateau / milne - 1.0), 1e-5)
+            yield Outcome(f"{name}: Milne value, F = {F}", abs(plateau / milne - 1.0), tolerance)
             if F == "v":
                 wall = np.polynomial.Polynomial.fit(x[:5] / EPS, rho[:5], 4)(0.0)
-                yield Outcome("wall value, F = v", abs(float(wall) * np.sqrt(3.0) - 1.0), 1e-3)
+                yield Outcome(f"{name}: wall value, F = v", abs(float(wall) * np.sqrt(3.0) - 1.0), 1e-3)
         case = make_case("periodic", "periodic", "(1 + cos(4*pi*x))*exp(-v**2/2)", "slab_gauss")
         last = list(scheme.march(case, EPS, options))[-1]
-        yield Outcome("mass, periodic", last.scalars["drift_mass"], 1e-12)
+        yield Outcome(f"{name}: mass, periodic", last.scalars["drift_mass"], 1e-12)
