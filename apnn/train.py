@@ -30,6 +30,7 @@ from solvers.problem.status import BadInput, NumericalError, Snapshot
 
 from .diagnostics import conflict
 from .estimate import Estimator, worst
+from .memory import afford
 from .model import Model, predict
 from .options import TrainOptions
 
@@ -55,11 +56,12 @@ def train(
 
     start    parameters (P,) to begin with in place of random ones
     resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU, and its seconds count.
-    Raises NumericalError naming the loss that is no longer finite; BadInput for options that do not go together.
+    Raises NumericalError naming losses, tasks and parameters that are no longer finite; BadInput for options that do not go together.
     """
     clock = CLOCKS[options.clock]
     begin, earlier = clock(), 0.0
     model = Model(case, options, device)
+    afford(model)
     whole = resume["theta"] if resume is not None else start
     if whole is None:
         whole = model.initial(torch.Generator().manual_seed(options.seed)).numpy()
@@ -93,7 +95,7 @@ def train(
             seconds = earlier + clock() - begin
             over = options.time_limit is not None and seconds > options.time_limit
             if step % LOG_EVERY == 0 or step == total or over or stopped:
-                _check(scalars, step)
+                _check(scalars, step, model, theta)
                 pause = clock()
                 arrays = measure()
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
@@ -115,12 +117,22 @@ def train(
                 begin += clock() - pause  # neither the diagnostics nor whoever takes the snapshot are training
 
 
-def _check(scalars: Mapping[str, float], step: int) -> None:
+def _check(scalars: Mapping[str, float], step: int, model: Model, theta: Tensor) -> None:
+    """NumericalError that names the losses, tasks and blocks of theta that are no longer finite."""
     bad = [name for name, value in scalars.items() if name.startswith("loss") and not math.isfinite(value)]
-    if bad:
-        raise NumericalError(
-            f"{', '.join(bad)} not finite at step {step}; a smaller train.learning_rate or another seed may help"
-        )
+    if not bad:
+        return
+    low, high = model.case.knudsen.train if model.options.focus is None else model.options.focus
+    edges = np.geomspace(low, high, model.options.tasks + 1)
+    tasks = [int(name.removeprefix("loss/task")) for name in bad if name.startswith("loss/task")]
+    where = ", ".join(f"{k} (eps {edges[k]:.1e} to {edges[k + 1]:.1e})" for k in tasks[:3]) + ", ..." * (len(tasks) > 3)
+    losses = ", ".join(name for name in bad if not name.startswith("loss/task"))
+    whole = model.whole(theta)
+    sizes = [math.prod(shape) for _, shape in model.shapes]
+    blocks = zip(model.names, torch.isfinite(whole).split(sizes), strict=True)
+    broken = [name for name, finite in blocks if not bool(finite.all())]
+    parameters = f"parameters {', '.join(broken)}" if broken else "all parameters are finite"
+    raise NumericalError(f"{losses} not finite at step {step}: tasks {where or '-'}; {parameters}")
 
 
 #: theta, state, scalars for the history, and what tells more about the step when it is asked: small arrays by name
@@ -198,7 +210,7 @@ class FirstOrder(Phase):
                 arguments = (problem, tasks.detach(), state["method"], self.method_options, generator)
                 found, memory = self.method.direction(*arguments)
             except ValueError as error:
-                _check(_scalars(named), k)
+                _check(_scalars(named), k, self.model, theta)
                 raise NumericalError(f"step {k}: {error} (loss k is task k, a bin of eps)") from None
             update = found.update(problem)
             off = problem.cosines[~np.eye(m, dtype=bool)]

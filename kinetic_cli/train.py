@@ -26,7 +26,7 @@ from .sheets import errors_sheet
 FIRST_LOOK, NEXT_LOOK = 1.0, 1.25
 SPACE = ("x", "y")
 #: options that may change between a checkpoint and its continuation
-BUDGET = ("time_limit", "checkpoint_seconds", "diagnose")
+BUDGET = ("time_limit", "target", "checkpoint_seconds", "diagnose", "learning_rate")
 
 
 class Interrupt:
@@ -262,10 +262,9 @@ class Training:
         if np.isfinite(estimate).any():  # one number for all times
             result.uncertainty["rho"] = np.repeat(estimate[:, None], len(result.coordinates["t"]), axis=1)
         if status is Status.DIVERGED:
-            # the optimizer's arrays have moved on since the last good step: keep the last whole checkpoint
-            self._write()
-        else:
-            self.save()
+            # the optimizer's arrays have moved on since the last good step: a restart begins with fresh ones
+            self.state = {key: value for key, value in self.state.items() if key != "inner"}
+        self.save()
         if self.reference is not None:
             rows, reason = error_rows(result, self.reference)
             errors_sheet(result, rows).show()
@@ -281,7 +280,10 @@ class Training:
         screen.say(f"{status}: {steps} steps in {screen.duration(seconds)}")
         screen.answer(str(self.path))
         if status is Status.DIVERGED:
-            raise NumericalError(f"{message}; the last good state is in {self.path}")
+            smaller = f"--resume --set train.learning_rate={self.options.learning_rate / 10:g}"
+            raise NumericalError(
+                f"{message}; the last good state, step {steps}, is in {self.path}: the same command with {smaller} goes on from it"
+            )
         if status is Status.INTERRUPTED:
             raise KeyboardInterrupt
 
