@@ -87,7 +87,10 @@ def refined(run: "ReferenceRun") -> tuple[Case | None, str]:
     else:
         finer = run.scheme.finer(run.options)
         if finer is None:
-            return None, f"{run.options.cells} cells cannot be divided by 3, so there is no estimate to go by"
+            return (
+                None,
+                f"{run.scheme.resolution(run.options)} cells cannot be divided by {run.scheme.ratio}, so there is no estimate",
+            )
         changed = {key: value for key, value in finer if value != getattr(run.options, key)}
         data["reference"] = {**case.reference, **changed}
     better = case_from_data(data, ENGINES, case.name)
@@ -96,7 +99,7 @@ def refined(run: "ReferenceRun") -> tuple[Case | None, str]:
     if cost["bytes"] > MAX_BYTES:
         return None, f"the next grid needs {cost['bytes'] / 1e9:.1f} GB (at most {MAX_BYTES / 1e9:g} GB)"
     nodes = better.velocity.model_dump().get("nodes", "-")
-    screen.say(f"refined to {options.cells} cells, {nodes} velocity nodes")
+    screen.say(f"refined to {run.scheme.resolution(options)} cells, {nodes} velocity nodes")
     return better, ""
 
 
@@ -226,7 +229,7 @@ class ReferenceRun:
         }
         self.result.put_uncertainty(eps, snapshot.t, {field: e.error for field, e in found.items()})
         if np.isclose(snapshot.t, self.case.domain.output_times[-1], rtol=1e-9, atol=0.0):
-            self._put_convergence(eps, found, [run.options.cells for run in estimator.grids])
+            self._put_convergence(eps, found, [self.scheme.resolution(run.options) for run in estimator.grids])
         rho = found["rho"]
         if not rho.error <= self.worst.error:
             self.worst = rho
@@ -238,7 +241,7 @@ class ReferenceRun:
 
     def _put_convergence(self, eps: float, found: Mapping[str, Estimate], coarse: list[int]) -> None:
         table = self.result.convergence
-        cells = np.array([*coarse, self.options.cells][1:])
+        cells = np.array([*coarse, self.scheme.resolution(self.options)][1:])
         if len(cells) == 0:
             return
         table["cells"] = cells

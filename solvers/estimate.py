@@ -1,12 +1,12 @@
 r"""The error of a reference, estimated by the reference itself: Richardson's extrapolation with the observed order.
 
-The scheme is run with N, N/3 and N/9 cells (and steps; centres of coarse cells are centres of fine ones), and on the N/3
-grid with 2/3 and 4/9 of the n velocity nodes.  Of three resolutions with ratio r, distances
+The scheme is run with N, N/r and N/r^2 cells (and steps; r = 3, when centres of coarse cells are centres of fine ones, unless
+the scheme says otherwise), and on the N/r grid with 2/3 and 4/9 of the n velocity nodes.  Of three resolutions with ratio r, distances
 
 $$ d_1 = \|\phi_{\rm medium}-\phi_{\rm coarse}\|, \quad d_2 = \|\phi_{\rm fine}-\phi_{\rm medium}\|, \quad
    p = \log_r\frac{d_1}{d_2}, $$
 
-the error of the fine one is about $F\,d_2/(r^p-1)$.  For the grid (r = 3): F = 1.25 where the observed p is within 10 % of the
+the error of the fine one is about $F\,d_2/(r^p-1)$.  For the grid: F = 1.25 where the observed p is within 10 % of the
 claimed order; otherwise F = 3 and p is clipped to [1/2, claimed order]; with two resolutions only, F = 3 and p = 1.  For the
 velocities (r = 3/2): F = 1.25 and no upper end for p, since the sets converge exponentially on smooth f, faster than any
 power; with two sets only, the whole d_2.
@@ -25,7 +25,7 @@ import numpy as np
 
 from .problem.case import Case
 from .problem.distance import cell_weights, on_grid, relative_l2
-from .problem.scheme import COARSER, Array, Scheme
+from .problem.scheme import Array, Scheme
 from .problem.status import BadInput, NumericalError, Snapshot
 
 LEAST_ORDER = 0.5
@@ -80,10 +80,10 @@ class Estimator:
         while coarse is not None and len(self.grids) < 2:
             self.grids.insert(0, self._run(case, coarse))
             coarse = scheme.coarser(coarse)
-        fewer = case.velocity.coarser() if self.grids else None
+        fewer = scheme.fewer_velocities(case, self.grids[-1].options) if self.grids else None
         while fewer is not None and len(self.velocities) < 2:
-            self.velocities.insert(0, self._run(case.model_copy(update={"velocity": fewer}), self.grids[-1].options))
-            fewer = fewer.coarser()
+            self.velocities.insert(0, self._run(*fewer))
+            fewer = scheme.fewer_velocities(*fewer)
         self.runs = [*self.grids, *self.velocities]
         fine = self._work(case, options)
         self.share = sum(run.work for run in self.runs) / (fine + sum(run.work for run in self.runs))
@@ -118,10 +118,11 @@ class Estimator:
             return Estimate()
         solutions = [(run.axes, run.solution[key][name]) for run in grids]
         distances = _distances([*solutions, (self.axes, value)])
-        order = _order(distances, COARSER)
+        order = _order(distances, self.scheme.ratio)
         close = abs(order - self.claimed) <= 0.1 * self.claimed
         safe = SAFE_OBSERVED if close else SAFE_ASSUMED
-        grid = _richardson(distances, COARSER, min(order, self.claimed), safe, SAFE_ASSUMED / (COARSER - 1.0))
+        two = SAFE_ASSUMED / (self.scheme.ratio - 1.0)
+        grid = _richardson(distances, self.scheme.ratio, min(order, self.claimed), safe, two)
         velocity = 0.0
         if self.velocities:
             fewer = [(run.axes, run.solution[key][name]) for run in self.velocities if key in run.solution]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: ratio of the resolutions that an error estimate compares: with three, the centre of a coarse cell is that of a fine one
+#: usual ratio of the resolutions that an error estimate compares: with three, the centre of a coarse cell is that of a fine one
 COARSER = 3
 
 
@@ -50,6 +50,7 @@ class Scheme(ABC):
     positive                keeps f > 0 for positive data
     rate                    unknowns times steps per second on one core of the developers' machine (2-core x86-64), compiled
     references              keys of kinetic_cli/bibliography.py that `kinetic cite` prints for a case that names the scheme
+    ratio                   of the resolutions that `coarser` and `finer` step by
     small                   settings ("reference.cells=32") with which any case of it runs in seconds, for tests
     """
 
@@ -60,6 +61,7 @@ class Scheme(ABC):
     positive: ClassVar[bool]
     rate: ClassVar[float] = float("nan")
     references: ClassVar[tuple[str, ...]] = ()
+    ratio: ClassVar[int] = COARSER
     small: ClassVar[tuple[str, ...]] = ("reference.cells=32",)
     Options: ClassVar[type[SchemeOptions]]
 
@@ -83,21 +85,31 @@ class Scheme(ABC):
         """Predicted cost of one march: `unknowns`, `steps`, `bytes` (nothing is run)."""
 
     def coarser(self, options: Any) -> Any | None:
-        """Options of a run with COARSER times fewer cells (and steps), whose cell centres are `x[1::3]` of this one's.
+        """Options of a run with `ratio` times fewer cells (and steps), whose cell centres are `x[1::3]` of this one's.
 
-        None if the cells cannot be divided; an option that sets the number of steps is divided by an override.
+        None if the cells cannot be divided; an option that sets the number of steps is divided by an override.  A scheme that
+        gives its results on a grid apart from its mesh divides the mesh alone, by whatever its `ratio` is.
         """
         if options.cells % COARSER or options.cells // COARSER < 8:
             return None
         return options.model_copy(update={"cells": options.cells // COARSER})
 
     def finer(self, options: Any) -> Any | None:
-        """Options with COARSER times more of everything that `coarser` divides; None if it divides nothing."""
+        """Options with `ratio` times more of everything that `coarser` divides; None if it divides nothing."""
         coarse = self.coarser(options)
         if coarse is None:
             return None
         divided = [name for name, value in options if value != getattr(coarse, name)]
-        return options.model_copy(update={name: COARSER * getattr(options, name) for name in divided})
+        return options.model_copy(update={name: self.ratio * getattr(options, name) for name in divided})
+
+    def resolution(self, options: Any) -> int:
+        """Cells per direction of the mesh, for the convergence table."""
+        return int(options.cells)
+
+    def fewer_velocities(self, case: "Case", options: Any) -> "tuple[Case, Any] | None":
+        """Case and options with about 2/3 of the velocities; None if there are no fewer."""
+        velocity = case.velocity.coarser()
+        return None if velocity is None else (case.model_copy(update={"velocity": velocity}), options)
 
 
 class Limit(ABC):

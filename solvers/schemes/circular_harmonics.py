@@ -38,14 +38,16 @@ if TYPE_CHECKING:
 GAMMA = 1.0 - 0.5**0.5
 SIDES = ("left", "right", "bottom", "top")
 LEVELS = 4  # step sizes: doubled so often before the full one
+LEAST = 5  # elements of a coarse mesh
 ANGLES = 4000  # midpoint rule for the half-range integrals of the boundary
 
 
 class Options(SchemeOptions):
-    """`cells` per direction of the result (3 to two elements), `harmonics` N (odd), `steps` full steps in [0, t_end]."""
+    """`cells` of the result and `elements` of the mesh per direction, `harmonics` N (odd), `steps` full steps in [0, t_end]."""
 
     scheme: str = "circular_harmonics"
-    cells: int = Field(default=27, ge=9, le=2_000, multiple_of=3)
+    cells: int = Field(default=27, ge=3, le=2_000)
+    elements: int = Field(default=20, ge=3, le=2_000)
     harmonics: int = Field(default=7, ge=1, le=99)
     steps: int = Field(default=40, ge=1, le=100_000)
 
@@ -110,7 +112,8 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
-    small = ("reference.cells=9", "reference.harmonics=3", "reference.steps=4")
+    ratio = 2
+    small = ("reference.cells=9", "reference.elements=6", "reference.harmonics=3", "reference.steps=4")
     Options = Options
 
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
@@ -118,6 +121,18 @@ class Scheme(SchemeBase):
         for axis, (lo, hi) in (("x", case.domain.x), ("y", case.domain.y)):
             centres[axis] = lo + (hi - lo) * (np.arange(options.cells) + 0.5) / options.cells
         return centres
+
+    def coarser(self, options: Any) -> Any | None:
+        if options.elements % 2 or options.elements < 2 * LEAST:
+            return None
+        return options.model_copy(update={"elements": options.elements // 2, "steps": max(1, options.steps // 2)})
+
+    def resolution(self, options: Any) -> int:
+        return int(options.elements)
+
+    def fewer_velocities(self, case: "Case", options: Any) -> "tuple[Case, Any] | None":
+        fewer = 2 * (options.harmonics // 3) + 1
+        return (case, options.model_copy(update={"harmonics": fewer})) if fewer < options.harmonics else None
 
     @staticmethod
     def _schedule(case: "Case", options: Any) -> list[tuple[float, int]]:
@@ -142,9 +157,7 @@ class Scheme(SchemeBase):
                     f"boundary.{side}: circular_harmonics takes 'inflow' sides only; discrete_ordinates_2d takes all"
                 )
         path = eps / equation.sigma_s.constant
-        x, y = (
-            _Line(make_edges(*interval, 2 * options.cells // 3, path)) for interval in (case.domain.x, case.domain.y)
-        )
+        x, y = (_Line(make_edges(*interval, options.elements, path)) for interval in (case.domain.x, case.domain.y))
         return x, y
 
     def plan(self, case: "Case", eps: float, options: Any) -> dict[str, float]:

@@ -236,6 +236,9 @@ class Scheme(SchemeBase):
         fewer = 2 * (options.velocities // (2 * COARSER))
         return coarse and coarse.model_copy(update={"velocities": max(fewer, 8)})
 
+    def fewer_velocities(self, case: "Case", options: Any) -> None:
+        """The velocities are not those of the case; `coarser` divides them with the cells."""
+
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
         edges = np.linspace(*case.domain.x, options.cells + 1)
         axes = {"x": 0.5 * (edges[1:] + edges[:-1])}

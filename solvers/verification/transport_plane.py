@@ -53,7 +53,7 @@ class Check(CheckBase):
     def run(self) -> Iterator[Outcome]:
         scheme = Scheme()
         cold = {"kind": "inflow", "f": "0"}
-        options = scheme.Options(cells=9, steps=8)
+        options = scheme.Options(cells=9, elements=9, steps=8)
         case = plane(cold, "0", 1.0, 1e-9, 0.5)
         rho = list(scheme.march(case, 1.0, options))[-1].fields["rho"]
         yield Outcome("free transport: density at the centre is Q t", abs(float(rho[4, 4]) / 0.5 - 1.0), 1e-8)

@@ -74,11 +74,11 @@ def test_conserved_integrals_drift_by_round_off_only(setup):
 
 def test_coarse_cells_have_centres_of_fine_ones(setup):
     scheme, case, options = setup
-    options = options.model_copy(update={"cells": 90})
-    coarse = scheme.coarser(options)
-    assert coarse.cells == 30
-    finer = scheme.finer(options)
-    assert finer.cells == 270
+    large = {"cells": 90, "elements": 40, "steps": 36}
+    options = options.model_copy(update={name: n for name, n in large.items() if name in type(options).model_fields})
+    coarse, finer = scheme.coarser(options), scheme.finer(options)
+    assert scheme.resolution(options) == scheme.ratio * scheme.resolution(coarse)
+    assert scheme.resolution(finer) == scheme.ratio * scheme.resolution(options)
     assert scheme.coarser(finer) == options
     fine_axes, axes = scheme.coordinates(case, options), scheme.coordinates(case, coarse)
     for name in ("x", "y"):
