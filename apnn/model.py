@@ -82,18 +82,28 @@ class Model:
             refresh,
             options.tasks,
             options.points,
-            options.focus or self.case.knudsen.train,
+            self._range(refresh),
             domain.t_end,
             *([domain.x] if domain.y is None else [domain.x, domain.y]),
             stratify=getattr(self.formulation, "stratify", None),
         )
         return [tensor.to(self.device) for tensor in points]
 
-    def losses(self, theta: Tensor, refresh: int) -> dict[str, Tensor]:
-        """Mean squares (m,) by residual name; theta (P,) or (m, P)."""
-        return {
-            name: row.square().flatten(1).mean(dim=1) for name, row in self.rows(theta, self.batch(refresh)).items()
-        }
+    def _range(self, refresh: int) -> tuple[float, float]:
+        """Where eps is drawn from: `focus`, widened from its upper decade down over the first `curriculum` refreshes."""
+        low, high = self.options.focus or self.case.knudsen.train
+        grown = min(1.0, (refresh + 1) / (self.options.curriculum + 1))
+        return max(low, high * (low / high) ** grown), high
+
+    def losses(self, theta: Tensor, refresh: int, weights: Tensor | None = None) -> dict[str, Tensor]:
+        """Mean squares (m,) by residual name; theta (P,) or (m, P), weights (m, B) of the points."""
+        found = {}
+        for name, row in self.rows(theta, self.batch(refresh)).items():
+            squares = row.square().flatten(2) if row.dim() > 2 else row.square().unsqueeze(-1)
+            if weights is not None and weights.shape == squares.shape[:2]:
+                squares = squares * weights.unsqueeze(-1)
+            found[name] = squares.flatten(1).mean(dim=1)
+        return found
 
     def rows(self, theta: Tensor, batch: Any) -> dict[str, Tensor]:
         """Residual rows by name at prepared points; theta is the free part."""

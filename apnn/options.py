@@ -33,10 +33,13 @@ class TrainOptions(Table):
     optimizer              first-order optimizer that follows the method's direction (a file of hrgrad/optimizers); "auto" is
                            adam, but sgd for a method that carries Adam's momenta itself
     steps, learning_rate   first-order phase: Adam-like steps with cosine decay
+    warm_up                first steps, over which the learning rate rises
     second_order           optimizer of the second phase on the sum of the losses, or "none"
     second_steps           its iterations
     freeze                 train the encoder alone, or without one the output layer
     focus                  part of knudsen.train to draw eps from; else all of it
+    curriculum             refreshes over which the range of eps widens from its upper end down; 0 for all of it at once
+    causal, importance     weight of earlier times first, and of Knudsen numbers that are behind (`apnn/emphasis.py`); 0 for none
     tasks, points          log-uniform bins of eps, and collocation points per bin
     refresh                a share of the points is drawn anew every so many steps
     width, depth           of the hidden layers
@@ -60,10 +63,14 @@ class TrainOptions(Table):
     optimizer: str = "auto"
     learning_rate: Annotated[float, Field(gt=0.0)] = 3e-3
     steps: Annotated[int, Field(ge=0)] = 300
+    warm_up: Annotated[int, Field(ge=0)] = 0
     second_order: str = "ssbroyden"
     second_steps: Annotated[int, Field(ge=0)] = 3000
     freeze: bool = False
     focus: Annotated[tuple[float, float], Strict(False)] | None = None
+    curriculum: Annotated[int, Field(ge=0)] = 0
+    causal: Annotated[float, Field(ge=0.0)] = 0.0
+    importance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     tasks: Annotated[int, Field(ge=1, le=256)] = 8
     points: Annotated[int, Field(ge=8)] = 256
     refresh: Annotated[int, Field(ge=1)] = 100

@@ -29,6 +29,7 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 
 from .diagnostics import conflict
+from .emphasis import emphasis
 from .estimate import Estimator, worst
 from .memory import afford
 from .model import Model, predict
@@ -153,6 +154,13 @@ class Phase:
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         raise NotImplementedError
 
+    def weigh(self, theta: Tensor, state: Mapping[str, Any], refresh: int) -> dict[str, Any]:
+        """The points' weights, renewed with the points, and the refresh they belong to."""
+        if state.get("refresh") == refresh:
+            return {key: state[key] for key in ("refresh", "weights") if key in state}
+        weights = emphasis(self.model, theta, refresh)
+        return {"refresh": refresh} | ({} if weights is None else {"weights": weights})
+
 
 class FirstOrder(Phase):
     """A method of `hrgrad` combines the tasks' gradients; a first-order optimizer follows."""
@@ -191,9 +199,11 @@ class FirstOrder(Phase):
         m = self.options.tasks
         generator = torch.Generator().manual_seed(self.options.seed * 7_919 + k)
         scalars: dict[str, float] = {}
+        weighed = self.weigh(theta, state, refresh)
+        losses = partial(self.model.losses, refresh=refresh, weights=weighed.get("weights"))
         if self.method.needs == "losses":
             leaf = theta.detach().requires_grad_()
-            named = self.model.losses(leaf, refresh)
+            named = losses(leaf)
             tasks = torch.stack(list(named.values())).sum(dim=0)
             problem = hrgrad.Problem(m=m)
             found, memory = self.method.direction(
@@ -202,7 +212,7 @@ class FirstOrder(Phase):
             (update,) = torch.autograd.grad((found.weights.to(tasks) * tasks).sum(), leaf)
         else:
             leaf = theta.detach().expand(m, -1).clone().requires_grad_()
-            named = self.model.losses(leaf, refresh)
+            named = losses(leaf)
             tasks = torch.stack(list(named.values())).sum(dim=0)
             (J,) = torch.autograd.grad(tasks.sum(), leaf)
             try:
@@ -216,15 +226,16 @@ class FirstOrder(Phase):
             off = problem.cosines[~np.eye(m, dtype=bool)]
             scalars = {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}
         decay = 0.5 * (1.0 + math.cos(math.pi * share))
-        lr = self.options.learning_rate * (0.02 + 0.98 * decay)
+        rise = min(1.0, (k + 1) / (self.options.warm_up + 1))
+        lr = self.options.learning_rate * rise * (0.02 + 0.98 * decay)
         theta, inner = self.optimizer.step(theta, update, state["optimizer"], self.optimizer_options, lr=lr)
         before = tasks.detach()
         if self.method.observes:
             with torch.no_grad():
-                after = torch.stack(list(self.model.losses(theta, refresh).values())).sum(dim=0)
+                after = torch.stack(list(losses(theta).values())).sum(dim=0)
             memory = self.method.observe(before, after, memory, self.method_options)
         measure = partial(diagnostics, problem, found)
-        return theta, {"method": memory, "optimizer": inner}, {**_scalars(named), **scalars}, measure
+        return theta, {"method": memory, "optimizer": inner, **weighed}, {**_scalars(named), **scalars}, measure
 
 
 class SecondOrder(Phase):
@@ -239,29 +250,36 @@ class SecondOrder(Phase):
             raise BadInput(f"train.second_order: {error}") from None
         self.optimizer = load_optimizer(model.options.second_order)()
         self.optimizer_options = self.optimizer.make_options()
+        if self.optimizer.needs == "residuals" and (model.options.causal or model.options.importance):
+            raise BadInput(
+                f"train.causal, train.importance: they weigh losses, {model.options.second_order} sees the residual vector alone; "
+                "choose second_order ssbroyden or lbfgs"
+            )
 
     def start(self, theta: Tensor) -> dict[str, Any]:
         inner = self.optimizer.start(theta, self.model.free_shapes, self.optimizer_options)
-        return {"optimizer": inner, "refresh": -1, "stalls": 0}
+        return {"optimizer": inner, "stalls": 0}
 
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         named: dict[str, Tensor] = {}
+        weighed = self.weigh(theta, state, refresh)
+        weights = weighed.get("weights")
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
                 leaf = point.detach().requires_grad_()
-                named.update(self.model.losses(leaf, refresh))
+                named.update(self.model.losses(leaf, refresh, weights))
                 loss = torch.stack(list(named.values())).sum(dim=0).mean()
                 (gradient,) = torch.autograd.grad(loss, leaf)
             return loss.detach(), gradient
 
         inner = state["optimizer"]
-        if state["refresh"] != refresh:
+        if state.get("refresh") != refresh:
             inner = self.optimizer.renew(inner)
         drive = closure if self.optimizer.needs == "closure" else self.model.residuals(refresh)
         theta, inner, info = self.optimizer.step(theta, drive, inner, self.optimizer_options)
         stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
-        state = {"optimizer": inner, "refresh": refresh, "stalls": stalls}
+        state = {"optimizer": inner, "stalls": stalls, **weighed}
         scalars = _scalars(named) if named else {"loss": float(info["loss"])}
         return theta, state, {**scalars, "stop": float(stalls > 2)}, dict
 
