@@ -252,6 +252,24 @@ def test_claimed_cfl_is_the_linear_stability_limit():
     assert largest[1.45] > 1.01
 
 
+@pytest.mark.parametrize("kind", ["bgk", "esbgk"])
+def test_free_molecular_heat_conduction_between_diffuse_walls_stays(kind):
+    """Without collisions half a Maxwellian of either wall flies to the other, their densities such that the fluxes cancel."""
+    ends = [f"boundary.{side}={{kind='diffuse', T={T}}}" for side, T in (("left", 1.0), ("right", 1.5))]
+    name = {"bgk": "bgk_smooth", "esbgk": "esbgk_smooth"}[kind]
+    case = read_case(CASES / f"{name}.toml", None, ["velocity.nodes=64", *ends])
+    v, w = case.velocity.nodes_and_weights()
+    right, left = np.where(v > 0, maxwellian(1.0, 0.0, 1.0, v), 0.0), np.where(v < 0, maxwellian(1.0, 0.0, 1.5, v), 0.0)
+    right *= -(left @ (w * v)) / (right @ (w * v))
+    f = np.array([right + left, 2.0 * (1.0 * right + 1.5 * left)])[: imex.components_of(case)]
+    start = np.repeat(f[:, None], 12, axis=1)
+    options = imex.Options(cells=12)
+    last = list(imex.march(case, 1e10, options, {"f": start, "t": 0.0, "step": 0}))[-1]
+    np.testing.assert_allclose(last.state["f"], start, atol=1e-10)
+    conduction = np.sqrt(1.5 / (2.0 * np.pi)) * (1.0 - 1.5) * 0.5 * (case.equation.velocity_dimension + 1)
+    np.testing.assert_allclose(last.fields["q"], conduction, rtol=2e-2)  # the nodes cut the Maxwellian in half
+
+
 @pytest.mark.parametrize("eps", [1.0, 1e-2])
 def test_diffuse_walls_pass_no_mass_and_are_of_second_order(eps):
     """Gas between walls that are warmed smoothly: mass is kept to round-off, the error falls nearly like dx^2."""
