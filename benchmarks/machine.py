@@ -1,7 +1,7 @@
 """What this machine can do, measured in the run that needs it: copy bandwidth and rate of fused multiply-adds, by threads.
 
-Every probe returns the best of REPEATS turns, each of about a tenth of a second, so that other work on the machine is met by as
-few of them as possible.  Compilation is excluded.
+Every probe returns the best of REPEATS turns, in CPU time with one thread and in wall time with more, so that other work on the
+machine matters as little as it can.  Compilation is excluded.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 
 from solvers.compile import njit, prange, set_num_threads
 
-REPEATS = 7
+REPEATS = 20
 ROW = 256  # doubles that stay in the first cache
 DEGREE = 24
 
@@ -26,7 +26,7 @@ def copy(a, b):
             b[i, k] = a[i, k]
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True, fastmath={"contract"})
 def horner(x, y, turns):
     """Two polynomials of DEGREE per element, in registers."""
     for i in prange(x.shape[0]):
@@ -37,41 +37,45 @@ def horner(x, y, turns):
                 for _j in range(DEGREE):
                     p = p * z + 0.25
                     q = q * z + 0.75
-                y[i, k] = p + q
+                y[i, k] = p * q  # their sum could be had from one polynomial
 
 
-def best(call: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Least wall seconds of `call`."""
+def clock(threads: int) -> Callable[[], float]:
+    """CPU time of the process for one thread, wall time for more."""
+    return time.process_time if threads == 1 else time.perf_counter
+
+
+def best(call: Callable[[], object], threads: int) -> float:
+    """Least seconds of `call`."""
+    set_num_threads(threads)
     call()
-    found = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
+    now, found = clock(threads), []
+    for _ in range(REPEATS):
+        begin = now()
         call()
-        found.append(time.perf_counter() - begin)
+        found.append(now() - begin)
     return min(found)
 
 
 def copy_bandwidth(size: int, threads: int = 1) -> float:
     """Bytes read and written per second when `size` bytes, half of them source, are copied."""
-    set_num_threads(threads)
     a = np.ones((64, max(size // (2 * 8 * 64), 1)))
     b = np.zeros_like(a)
-    turns = max(int(4e8 / size), 1)
+    turns = max(int(1e8 / size), 1)
 
     def call() -> None:
         for _ in range(turns):
             copy(a, b)
 
-    return 2.0 * a.nbytes * turns / best(call)
+    return 2.0 * a.nbytes * turns / best(call, threads)
 
 
 def flop_rate(threads: int = 1) -> float:
     """Multiplications and additions per second, fused, of doubles in the first cache."""
-    set_num_threads(threads)
     x = np.full((2 * threads, ROW), 0.5)
     y = np.zeros_like(x)
-    turns = 4000
-    return 4.0 * DEGREE * x.size * turns / best(lambda: horner(x, y, turns))
+    turns = 1000
+    return 4.0 * DEGREE * x.size * turns / best(lambda: horner(x, y, turns), threads)
 
 
 def describe() -> dict[str, object]:

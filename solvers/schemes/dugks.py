@@ -131,7 +131,7 @@ def convert(f, out, lam, mu, gas, memory, v, w, measures, rows, bits, failures):
     """`mix` of every cell of f."""
     inner, blocks = f.shape[0] - 2 * GHOSTS, rows.shape[0]
     for block in prange(blocks):
-        M, power = rows[block], bits[block]
+        M, power = rows[block, 0], bits[block]
         for i in range(GHOSTS + inner * block // blocks, GHOSTS + inner * (block + 1) // blocks):
             if not mix(f[i], lam, mu, gas, out[i], M, power, memory[i], v, w, measures):
                 failures[i] = 1
@@ -142,11 +142,11 @@ def face_step(bar, faces, lam, ratio, gas, memory, v, w, measures, rows, bits, f
     """faces[i] = f at the right face of cell i at the half step."""
     first, count, blocks = GHOSTS - 1, bar.shape[0] - 2 * GHOSTS + 1, rows.shape[0]
     for block in prange(blocks):
-        M, power = rows[block], bits[block]
+        M, traced, power = rows[block, 0], rows[block, 1:], bits[block]
         for i in range(first + count * block // blocks, first + count * (block + 1) // blocks):
             for c in range(bar.shape[1]):
-                upwind_row(bar[i - 1, c], bar[i, c], bar[i + 1, c], bar[i + 2, c], v, ratio, faces[i, c])
-            if not mix(faces[i], lam, 0.0, gas, faces[i], M, power, memory[i], v, w, measures):
+                upwind_row(bar[i - 1, c], bar[i, c], bar[i + 1, c], bar[i + 2, c], v, ratio, traced[c])
+            if not mix(traced, lam, 0.0, gas, faces[i], M, power, memory[i], v, w, measures):
                 failures[i] = 1
 
 
@@ -224,7 +224,7 @@ class Scheme(AbstractScheme):
         inner, blocks = slice(GHOSTS, GHOSTS + options.cells), min(BLOCKS, options.cells // 8)
         f, bar, faces = (np.zeros((options.cells + 2 * GHOSTS, components, v.size)) for _ in range(3))
         memory, failures = np.zeros((2, f.shape[0], 3)), np.zeros(f.shape[0], np.int64)
-        rows, bits = np.zeros((blocks, v.size)), np.zeros((blocks, v.size), np.int64)
+        rows, bits = np.zeros((blocks, 1 + components, v.size)), np.zeros((blocks, v.size), np.int64)
         scratch = (v, w, np.array([w, w * v, w * v * v]), rows, bits, failures)
         if resume is None:
             now, t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0

@@ -21,7 +21,8 @@ directions at the end face are given, rho_w M(0, T_w) at the wall with rho_w suc
 round-off.  Ghost cells of the entering directions lie on the line through the face value and the first cell, those of the
 leaving ones are extrapolated from three cells: second order.
 
-One pass per stage fuses transport, tableau and collision cell by cell, rows of velocities stay in the first cache.
+One pass per stage fuses transport, tableau and collision cell by cell, rows of velocities stay in the first cache.  A stage adds
+its rates to the explicit parts of the later ones at once, so five copies of f are all that is kept.
 
 References: Ascher, Ruuth, Spiteri (1997), Appl. Numer. Math. 25, 151, section 2.8, DOI 10.1016/S0168-9274(97)00056-1;
 Jiang, Shu (1996), J. Comput. Phys. 126, 202, DOI 10.1006/jcph.1996.0130; Pieraccini, Puppo (2007), J. Sci. Comput. 32, 1,
@@ -180,38 +181,36 @@ def row_sums(row, measures):
     return s0, s1, s2
 
 
+# Loops with few arrays each, none under two names: where the compiler cannot rule out overlaps there are no vector instructions.
 @njit(cache=True, fastmath={"contract"})
-def gather(stage, near, far, v, dx, dt, start, rates, increments, i, c, out):
-    """out = explicit part of the stage in component c of cell i, in one loop; its -v d_x f goes to `rates` if it is used again.
-
-    near, far are the values at both faces, `start` is f of the old time.
-    """
-    e, a = dt * EXPLICIT[stage], IMPLICIT[stage]
-    e0, e1, e2 = e[0], e[1], e[2]
-    a1, a2, a3 = a[1] / IMPLICIT[1, 1], a[2] / IMPLICIT[2, 2], a[3] / IMPLICIT[3, 3]
+def difference(near, far, v, dx, rate):
+    """rate = -v d_x f from the values at both faces of a cell."""
     over = 1.0 / dx
-    r0, r1, r2 = rates[0, i, c], rates[1, i, c], rates[2, i, c]
-    k1, k2, k3 = increments[0, i, c], increments[1, i, c], increments[2, i, c]
-    if stage == 1:
-        for k in range(v.size):
-            change = over * v[k] * (near[k] - far[k])
-            r0[k] = change
-            out[k] = start[k] + e0 * change
-    elif stage == 2:
-        for k in range(v.size):
-            change = over * v[k] * (near[k] - far[k])
-            r1[k] = change
-            out[k] = start[k] + e1 * change + e0 * r0[k] + a1 * k1[k]
-    elif stage == 3:
-        for k in range(v.size):
-            change = over * v[k] * (near[k] - far[k])
-            r2[k] = change
-            out[k] = start[k] + e2 * change + e0 * r0[k] + e1 * r1[k] + a1 * k1[k] + a2 * k2[k]
-    else:
-        e3 = over * e[3]
-        for k in range(v.size):
-            explicit = e3 * v[k] * (near[k] - far[k]) + e0 * r0[k] + e1 * r1[k] + e2 * r2[k]
-            out[k] = start[k] + explicit + (a1 * k1[k] + a2 * k2[k] + a3 * k3[k])
+    for k in range(v.size):
+        rate[k] = over * v[k] * (near[k] - far[k])
+
+
+@njit(cache=True, fastmath={"contract"})
+def combine(start, factor, rate, share, change, out):
+    """out = start + factor rate + share change."""
+    for k in range(out.size):
+        out[k] = start[k] + factor * rate[k] + share * change[k]
+
+
+@njit(cache=True, fastmath={"contract"})
+def accumulate(factor, rate, share, change, out):
+    """out += factor rate + share change."""
+    for k in range(out.size):
+        out[k] += factor * rate[k] + share * change[k]
+
+
+@njit(cache=True, fastmath={"contract"})
+def relax_row(row, M, share, scale, change, out):
+    """out = row + change, change = share (scale M - row)."""
+    for k in range(row.size):
+        move = share * (scale * M[k] - row[k])
+        change[k] = move
+        out[k] = row[k] + move
 
 
 @njit(cache=True)
@@ -222,16 +221,16 @@ def gaussian_temperatures(T, theta11, lam, nu, reduced):
     return T11, T + (T - T11) / reduced if reduced > 0.0 else T
 
 
-@njit(cache=True, fastmath={"contract"})
-def relax_cell(g, new, i, increment, lam, gas, M, bits, power, memory, v, w, measures):
-    """Cell i of `new` becomes g + lam tau (G[new] - new), g (component, v); the change goes to `increment`.  False on failure.
+@njit(cache=True)
+def gaussian_cell(g, lam, gas, M, bits, power, memory, v, w, measures):
+    """Gaussian of the stage f = g + lam tau (G[f] - f) into M, g (component, v); lam tau and its T22, negative on failure.
 
     gas = (dense, nu, reduced directions); `dense` is the part of tau that is proportional to rho, and tau = 1 if it is zero.
     """
     dense, nu, reduced = gas[0], gas[1], gas[2]
     rho, momentum, energy = row_sums(g[0], measures)
     if not rho > 0.0:
-        return False
+        return lam, -1.0
     u = momentum / rho
     T = theta11 = energy / rho - u * u
     if g.shape[0] == 2:
@@ -239,36 +238,29 @@ def relax_cell(g, new, i, increment, lam, gas, M, bits, power, memory, v, w, mea
     if dense > 0.0:
         lam *= dense * rho
     T11, T22 = gaussian_temperatures(T, theta11, lam, nu, reduced)
-    if not (T11 > 0.0 and T22 > 0.0) or not equilibrium_row(rho, u, T11, v, w, M, bits, power, memory):
-        return False
-    share = lam / (1.0 + lam)
-    for c in range(g.shape[0]):
-        scale = 1.0 if c == 0 else 2.0 * T22
-        row, change, target = g[c], increment[c], new[c, i]
-        for k in range(v.size):
-            move = share * (scale * M[k] - row[k])
-            change[k] = move
-            target[k] = row[k] + move
-    return True
+    if T11 > 0.0 and T22 > 0.0 and equilibrium_row(rho, u, T11, v, w, M, bits, power, memory):
+        return lam, T22
+    return lam, -1.0
 
 
 @njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
-def stage_pass(
-    stage, f, old, new, rates, increments, dt, dx, eps, gas, kinds, walls, v, w, measures, memory, rows, bits, failures
-):
-    """Stage `stage` (1..STAGES): its value from `old`, the stage before, into `new`; f is the beginning of the step.
+def stage_pass(stage, f, values, dt, dx, eps, gas, kinds, walls, v, w, measures, memory, rows, bits, failures):
+    """Stage `stage` (1..STAGES); f is the beginning of the step and, after the last stage, its end.
 
-    rates (stage, cell, component, v) and increments likewise hold -D f and a_ii dt K of the stages but the last; rows (block, 5,
-    component, v) and bits (block, v) are scratch space of each block of cells.
+    values (stage, component, cell, v): below `stage` the stages that are done, from there on the explicit parts that the later
+    ones have so far; every stage adds its own share to them.  So no rate is kept.  rows (block, 5, component, v) and bits (block,
+    v) are scratch space of each block of cells.
     """
     components, cells, _ = f.shape
     inner, blocks = cells - 2 * GHOSTS, rows.shape[0]
-    lam = IMPLICIT[stage, stage] * dt / eps
+    old = f if stage == 1 else values[stage - 2]
+    new = f if stage == STAGES else values[stage - 1]
+    lam_tau = IMPLICIT[stage, stage] * dt / eps
     rising = np.searchsorted(v, 0.0, side="right")
     for block in prange(blocks):
         first, last = GHOSTS + inner * block // blocks, GHOSTS + inner * (block + 1) // blocks
         left, right, g, M = rows[block, 0], rows[block, 1], rows[block, 2], rows[block, 3, 0]
-        spare, power = rows[block, 4], bits[block].view(np.float64)
+        rate, power = rows[block, 4], bits[block].view(np.float64)
         for c in range(components):
             face_row(old, c, first - 1, rising, left[c])
         given_face(old, first - 1, walls, kinds, rising, left)
@@ -277,16 +269,28 @@ def stage_pass(
                 face_row(old, c, i, rising, right[c])
             given_face(old, i, walls, kinds, rising, right)
             for c in range(components):
-                gather(stage, left[c], right[c], v, dx, dt, f[c, i], rates, increments, i, c, g[c])
-            increment = spare if stage == STAGES else increments[stage - 1, i]
-            if not relax_cell(g, new, i, increment, lam, gas, M, bits[block], power, memory[i], v, w, measures):
+                start = f[c, i] if stage == 1 else values[stage - 1, c, i]
+                difference(left[c], right[c], v, dx, rate[c])
+                combine(start, dt * EXPLICIT[stage, stage - 1], rate[c], 0.0, rate[c], g[c])
+            lam, T22 = gaussian_cell(g, lam_tau, gas, M, bits[block], power, memory[i], v, w, measures)
+            if T22 < 0.0:
                 failures[i] = 1
+            for c in range(components):
+                change = left[c]  # the left face is no longer needed
+                relax_row(g[c], M, lam / (1.0 + lam), 1.0 if c == 0 else 2.0 * T22, change, new[c, i])
+                for later in range(stage + 1, STAGES + 1):
+                    factor, share = dt * EXPLICIT[later, stage - 1], IMPLICIT[later, stage] / IMPLICIT[stage, stage]
+                    out = values[later - 1, c, i]
+                    if stage == 1:
+                        combine(f[c, i], factor, rate[c], share, change, out)
+                    else:
+                        accumulate(factor, rate[c], share, change, out)
             left, right = right, left
 
 
 @njit(cache=True)
 def advance(
-    f, stages, rates, increments, steps, dt, dx, eps, gas, kinds, states, walls, v, w, measures, memory, rows, bits,
+    f, values, steps, dt, dx, eps, gas, kinds, states, walls, v, w, measures, memory, rows, bits,
     failures,
 ):  # fmt: skip
     """`steps` steps in place; `states` (steps, stage, side, 3).  Returns the steps that succeeded."""
@@ -294,11 +298,8 @@ def advance(
     scratch = (v, w, measures, memory, rows, bits, failures)
     for step in range(steps):
         for stage in range(1, STAGES + 1):
-            old = f if stage == 1 else stages[stage % 2]
-            # no cell of f is read by others in the last stage
-            new = f if stage == STAGES else stages[(stage + 1) % 2]
-            fill_ghosts(old, kinds, states[step, stage - 1], walls, rising, v, w)
-            stage_pass(stage, f, old, new, rates, increments, dt, dx, eps, gas, kinds, walls, *scratch)
+            fill_ghosts(f if stage == 1 else values[stage - 2], kinds, states[step, stage - 1], walls, rising, v, w)
+            stage_pass(stage, f, values, dt, dx, eps, gas, kinds, walls, *scratch)
             if failures.any():
                 return step
     return steps
@@ -341,7 +342,7 @@ def plan(case: Case, options: Options) -> dict[str, float]:
     """Unknowns, steps and bytes of one march."""
     unknowns = options.cells * case.velocity.nodes_and_weights()[0].size * components_of(case)
     steps = sum(count for _, count, _ in equal_steps(case, options, 0.0))
-    return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * (2 * STAGES + 1) * unknowns}
+    return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * (STAGES + 2) * unknowns}
 
 
 def march(case: Case, eps: float, options: Options, resume: Mapping[str, Any] | None) -> Iterator[Snapshot]:
@@ -355,8 +356,7 @@ def march(case: Case, eps: float, options: Options, resume: Mapping[str, Any] | 
     gas = np.array([*relaxation(case), reduced])
     inner, blocks = slice(GHOSTS, GHOSTS + options.cells), min(BLOCKS, options.cells // 8)
     f = np.zeros((components, options.cells + 2 * GHOSTS, v.size))
-    stages, walls = np.zeros((2, *f.shape)), np.zeros((2, components, v.size))
-    rates, increments = (np.zeros((STAGES - 1, f.shape[1], components, v.size)) for _ in range(2))
+    values, walls = np.zeros((STAGES, *f.shape)), np.zeros((2, components, v.size))
     memory, failures = np.zeros((f.shape[1], 3)), np.zeros(f.shape[1], np.int64)
     rows, bits = np.zeros((blocks, 5, components, v.size)), np.zeros((blocks, v.size), np.int64)
     scratch = (walls, v, w, np.array([w, w * v, w * v * v]), memory, rows, bits, failures)
@@ -372,7 +372,7 @@ def march(case: Case, eps: float, options: Options, resume: Mapping[str, Any] | 
         while remaining:
             steps = min(remaining, options.steps_per_snapshot)
             states = boundary_states(case, eps, t + dt * (np.arange(steps)[:, None] + EXPLICIT.sum(1)[:STAGES]))
-            done = advance(f, stages, rates, increments, steps, dt, dx, eps, gas, kinds, states, *scratch)
+            done = advance(f, values, steps, dt, dx, eps, gas, kinds, states, *scratch)
             t, step, remaining = t + done * dt, step + done, remaining - steps
             if done < steps:
                 raise not_positive(x[int(np.flatnonzero(failures)[0]) - GHOSTS], t, eps)
