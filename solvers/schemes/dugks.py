@@ -192,6 +192,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=32", "velocity.nodes=64")
+    rate = 9.2e7
     references = ("guo2013discrete", "guo2015discrete", "mieussens2000discrete")
     Options = Options
 

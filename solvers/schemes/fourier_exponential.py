@@ -102,6 +102,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=48", "reference.steps=30", "velocity.nodes=64")
+    rate = 8.6e6
     references = ("cox2002exponential", "groppi2016high", "calvo1990zero")
     Options = Options
 
