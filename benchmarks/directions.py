@@ -4,9 +4,10 @@
 
 The floor is one J @ J.T and one w @ J by torch on the same float32 matrix (m, P). Runners take turns with the floor, so that
 whatever else the machine does meets all of them; a ratio is minimum over minimum, its spread the quartiles of the ratios turn
-by turn. One thread is timed in CPU time of the process, two in wall time, a GPU in wall time with a synchronisation. Peers
-are torchjd and conflictfree (`pip install 'kinetic-ap[peers]'`), left out where they are not installed.
-Writes benchmarks/results/directions-<cpu or cuda>.json.
+by turn. One thread is timed in CPU time of the process, two in wall time (on an idle machine), a GPU in wall time with a
+synchronisation; the small algebra of numpy has one thread always. Peers are torchjd and conflictfree
+(`pip install 'kinetic-ap[peers]'`), left out where they are not installed.
+Writes benchmarks/results/directions-<cpu or cuda>.json; thread counts that were not asked for keep their last table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import platform
 import time
 import warnings
@@ -21,11 +23,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import hrgrad
-from hrgrad.gram import combine, gramian
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+import hrgrad  # noqa: E402
+from hrgrad.gram import combine, gramian  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIZES = ((4, 10**6), (8, 10**6), (16, 10**6), (32, 10**6), (8, 10**5), (32, 10**5), (64, 10**5), (8, 10**4), (2, 10**5))
@@ -282,16 +286,18 @@ def main() -> None:
             print(f"{label}, m = {m}, P = {size}: floor {rows['floor']['ms']:.2f} ms; ratios to it:")
             line = [f"{n} {r['ratio']:.2f}" for n, r in rows.items() if n != "floor"]
             print("   " + ", ".join(line), flush=True)
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "peers": sorted(peers)}
+    out = chosen.out or RESULTS / f"directions-{device}.json"
+    if out.exists() and (last := json.loads(out.read_text()))["versions"] == versions:
+        table = {label: table.get(label, rows) for label, rows in {**last["aggregation"], **table}.items()}
     rows = goals(table, overhead)
     for row in rows:
         print(f"{'met ' if row['met'] else 'MISS'}  {row['found']:8.3f} (limit {row['limit']})  {row['goal']}")
-    versions = {"torch": torch.__version__, "numpy": np.__version__, "peers": sorted(peers)}
     machine = f"{platform.machine()}, 2 shared CPU cores" if device == "cpu" else torch.cuda.get_device_name()
     result = {
         "machine": machine, "versions": versions, "goals": rows, "overhead_ms": overhead,
         "scalarization_ms": scalarization, "aggregation": table,
     }  # fmt: skip
-    out = chosen.out or RESULTS / f"directions-{device}.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
 
 
