@@ -25,11 +25,11 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import torch
 
-import hrgrad  # noqa: E402
-from hrgrad.gram import combine, gramian  # noqa: E402
+import hrgrad
+from hrgrad.gram import combine, gramian
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIZES = ((4, 10**6), (8, 10**6), (16, 10**6), (32, 10**6), (8, 10**5), (32, 10**5), (64, 10**5), (8, 10**4), (2, 10**5))

@@ -9,6 +9,20 @@ It knows no physics and needs torch and numpy alone. Ways in:
     losses, J = hrgrad.jacobian(function, parameters, m)                         m gradients in one backward pass
     hrgrad.load_method("hrgrad").direction(problem, losses, state, options)      functional, explicit state
 
+In a loop of one's own, in place of sum(losses).backward():
+
+    >>> import torch, hrgrad
+    >>> model, x = torch.nn.Linear(2, 1), torch.rand(64, 2)
+    >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    >>> aggregator = hrgrad.HRGrad()
+    >>> for step in range(20):
+    ...     y = model(x).squeeze()
+    ...     losses = [(y - x[:, 0]).square().mean(), (y + x[:, 1]).square().mean()]
+    ...     aggregator.backward(losses, model.parameters())
+    ...     optimizer.step()
+    >>> aggregator.direction.status
+    'ok'
+
 Nothing heavier than the standard library is imported until a name is used.
 """
 

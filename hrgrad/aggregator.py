@@ -82,7 +82,8 @@ class Aggregator:
             rows = problem.m if tasks is None else len(tasks)
             if losses.shape != (rows,):
                 raise ValueError(f"{self.name}: losses must have shape ({rows},), found {tuple(losses.shape)}")
-            losses = problem.bring(losses) if self.method.needs == "gramian" and tasks is None else losses.cpu()
+            if self.method.needs != "jacobian":  # the others take their losses over themselves, where they need them
+                losses = problem.bring(losses)
         update = self._step(problem, losses).update(problem)
         problem.J = None  # diagnostics need what is m-dimensional alone: m x P numbers are not kept for them
         return update

@@ -77,7 +77,7 @@ def gramian_row(J: Tensor, row: int) -> Tensor:
     if J.dtype != torch.float32:
         J = J.to(torch.float64)
         return J @ J[row]
-    pieces = zip(J.split(PIECE, 1), J[row].split(PIECE), strict=True)
+    pieces = zip(torch.split(J, PIECE, 1), torch.split(J[row], PIECE), strict=True)
     return torch.stack([torch.mv(part, g) for part, g in pieces]).sum(0, dtype=torch.float64)
 
 

@@ -82,15 +82,15 @@ class Problem:
             self._complain(np.full((self.m, self.m), np.nan))
         return J
 
-    def bring(self, losses: Tensor) -> Tensor:
-        """The losses on the host. On a GPU the Gramian comes with them: one transfer per step instead of two."""
-        losses = losses.detach()
+    def bring(self, values: Tensor) -> Tensor:
+        """A vector, such as the losses, on the host. On a GPU the Gramian comes with it: one transfer per step, not two."""
+        values = values.detach()
         if self.J is None or not self.J.is_cuda or self._gramian is not None:
-            return losses.cpu()
+            return values.cpu()
         Q = gramian(self.J, accurate=True).reshape(-1)
-        both = torch.cat([Q, losses.to(Q)]).cpu()
-        self._accept(both[: -len(losses)].reshape(self.m, self.m).numpy())
-        return both[-len(losses) :]
+        both = torch.cat([Q, values.to(Q)]).cpu()
+        self._accept(both[: -len(values)].reshape(self.m, self.m).numpy())
+        return both[-len(values) :]
 
     def _accept(self, Q: Array) -> None:
         if not np.isfinite(Q).all():

@@ -59,7 +59,9 @@ class Method(AbstractMethod):
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        J, t = problem.finite("moco"), int(state["step"]) + 1
+        J, t = problem.jacobian("moco"), int(state["step"]) + 1
+        if not J.is_cuda:  # there the Gramian tells, without a transfer of its own
+            problem.finite("moco")
         beta, gamma = options.beta / t**options.beta_sigma, options.gamma / t**options.gamma_sigma
         if options.scaled:
             n = problem.norms
@@ -68,7 +70,10 @@ class Method(AbstractMethod):
         y = state["y"].to(J) if t > 1 else torch.zeros_like(J)
         y.lerp_(J, beta)
         weights = state["lambda"].numpy()
-        slope = gramian(y).cpu().numpy() @ weights + options.rho * weights
+        Q = gramian(y).cpu().numpy()
+        if J.is_cuda and not np.isfinite(Q).all():
+            problem.finite("moco")
+        slope = Q @ weights + options.rho * weights
         x = weights - gamma * np.nan_to_num(slope, posinf=1e300)
         weights = onto_simplex(x) if options.project == "simplex" else softmax(x)
         share = torch.from_numpy(weights)

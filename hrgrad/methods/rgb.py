@@ -55,18 +55,20 @@ class Method(AbstractMethod):
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        J, C, n, first = problem.jacobian("rgb"), problem.cosines, problem.norms, state["step"] == 0
-        m, live = problem.m, n > 0.0
+        J, m, first = problem.jacobian("rgb"), problem.m, state["step"] == 0
+        last = torch.zeros_like(J[0]) if first else state["direction"].to(J)
+        along = problem.bring(J @ last).double().numpy()
+        C, n = problem.cosines, problem.norms
+        live = n > 0.0
         unit = np.where(live, 1.0 / np.where(live, n, 1.0), 0.0)
         row = C.sum(0)
         length = float(np.sqrt(max(float(row.sum()), 0.0)))
-        share = unit / length if length > 1e-12 else np.zeros(m)
-        y = combine(torch.from_numpy(share), J)
-        d = y if first else options.mu * state["direction"].to(J) + (1.0 - options.mu) * y
-        size = float(d.norm())
-        d = d / size if size > 0.0 else d
-        p = (J @ d).double().cpu().numpy() * unit
-        q = polar(C, p)
+        share, mu = unit / length if length > 1e-12 else np.zeros(m), 0.0 if first else options.mu
+        # |mu d + (1 - mu) y| of unit vectors d and y, and the cosines with the gradients, from what is on the host
+        size = mu**2 + 2.0 * mu * (1.0 - mu) * float(share @ along) + (1.0 - mu) ** 2 * float(length > 1e-12)
+        scale = size**-0.5 if size > 1e-24 else 0.0
+        d = combine(torch.from_numpy((1.0 - mu) * scale * share), J).add_(last, alpha=mu * scale)
+        q = polar(C, scale * (mu * along * unit + (1.0 - mu) * (C @ (share * n))))
         steps = options.steps
         if options.adaptive:
             L = loss_values(losses, "rgb")

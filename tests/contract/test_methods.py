@@ -227,8 +227,8 @@ def test_random_methods_follow_their_generator(name):
     assert torch.equal(torch.get_rng_state(), before), "the global generator is not touched"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(
+SEARCH = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
+CLUSTERS = st.tuples(
     st.integers(1, 6),
     st.integers(1, 6),
     st.integers(0, 2**32 - 1),
@@ -236,7 +236,22 @@ def test_random_methods_follow_their_generator(name):
     st.sampled_from([0, 3, 8]),
     st.booleans(),
 )
-def test_search_for_counterexamples(m, size, seed, spread, decades, whole):
+
+
+@settings(max_examples=60, **SEARCH)
+@given(CLUSTERS)
+def test_search_for_counterexamples(drawn):
+    oppose_no_gradient(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, **SEARCH)
+@given(CLUSTERS)
+def test_long_search_for_counterexamples(drawn):
+    oppose_no_gradient(*drawn)
+
+
+def oppose_no_gradient(m, size, seed, spread, decades, whole):
     """Clusters as tight as `spread` about +-1 directions, small integers, any ratio of lengths."""
     rng = np.random.default_rng(seed)
     centre = rng.normal(size=(1, size))
@@ -382,11 +397,21 @@ MATRICES = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, **SEARCH)
 @given(MATRICES)
 def test_search_for_counterexamples_to_the_other_claims(drawn):
+    hold_the_other_claims(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, **SEARCH)
+@given(MATRICES)
+def test_long_search_for_counterexamples_to_the_other_claims(drawn):
+    hold_the_other_claims(*drawn)
+
+
+def hold_the_other_claims(m, size, seed, spread, decades):
     """Scale, order and one common length, on what no rounding decides: independent gradients."""
-    m, size, seed, spread, decades = drawn
     rng = np.random.default_rng(seed)
     size += m
     J = rng.choice([-1.0, 1.0], size=(m, 1)) * rng.normal(size=(1, size)) + spread * rng.normal(size=(m, size))

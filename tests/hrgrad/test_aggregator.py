@@ -1,9 +1,11 @@
 """The aggregator in other people's loops: every method, exact states, one transfer, one task per step, clear errors."""
 
 import io
+import warnings
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hrgrad
 from hrgrad import momentum
@@ -158,17 +160,83 @@ class OnDevice(torch.Tensor):
     def to(self, *where, **how):
         return self.cpu() if "cpu" in where else super().to(*where, **how)
 
-    def item(self):
-        return self.cpu().item()
-
     def tolist(self):
         return self.cpu().tolist()
 
-    def __bool__(self):
-        return bool(self.cpu())
+    def numpy(self):
+        raise TypeError("can't convert a device tensor to numpy")
 
-    def __float__(self):
-        return float(self.cpu())
+
+class CountWaits(TorchDispatchMode):
+    """Numbers read from a device tensor, and results whose size the device decides: the host waits for each."""
+
+    waiting = (
+        torch.ops.aten._local_scalar_dense,
+        torch.ops.aten.nonzero,
+        torch.ops.aten.equal,
+        torch.ops.aten.is_nonzero,
+    )
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        if function.overloadpacket in self.waiting and any(isinstance(a, OnDevice) for a in arguments):
+            OnDevice.waits += 1
+        return function(*arguments, **(options or {}))
+
+
+def test_the_counter_counts():
+    x = torch.ones(3).as_subclass(OnDevice)
+    for wait in (lambda: bool((x > 0).all()), lambda: x.sum().item(), lambda: float(x[0]), x.tolist, x.cpu):
+        OnDevice.waits = 0
+        with CountWaits():
+            wait()
+        assert OnDevice.waits == 1
+    OnDevice.waits = 0
+    with CountWaits():
+        assert type((x @ x + 1.0).sqrt()) is OnDevice
+    assert OnDevice.waits == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("opposed", [False, True])
+def test_the_host_waits_once_in_a_step_on_a_device(name, opposed, monkeypatch):
+    """From the gradients to the update: one transfer at the most, whatever the method, and the same update as on the host."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    J = torch.randn(4, 2000, generator=torch.Generator().manual_seed(0))
+    if opposed:
+        J[1] = -J[0] + 1e-4 * J[1]
+    losses, updates = torch.rand(4, generator=torch.Generator().manual_seed(1)) + 0.5, []
+    for place in (OnDevice, torch.Tensor):
+        aggregator, rows = Aggregator(name, torch.Generator().manual_seed(0)), J.as_subclass(place)
+        for _ in range(2):
+            OnDevice.waits = 0
+            with CountWaits():
+                update = aggregator(rows, losses.as_subclass(place))
+            assert OnDevice.waits <= (place is OnDevice)
+        updates.append(update.as_subclass(torch.Tensor))
+    if not opposed:
+        torch.testing.assert_close(*updates, rtol=1e-4, atol=1e-5 * float(updates[0].abs().max()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_on_cuda(name):
+    """The same on a device: torch itself warns of every wait."""
+    J = torch.randn(4, 2000, generator=torch.Generator().manual_seed(0))
+    losses = torch.rand(4, generator=torch.Generator().manual_seed(1)) + 0.5
+    there, here = (Aggregator(name, torch.Generator().manual_seed(0)) for _ in range(2))
+    there(J.cuda(), losses.cuda())
+    here(J, losses)
+    rows, values = J.cuda(), losses.cuda()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            update = there(rows, values)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert sum("synchroniz" in str(warning.message) for warning in seen) <= 1
+    expected = here(J, losses)
+    torch.testing.assert_close(update.cpu(), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if hrgrad.load_method(n).needs == "gramian"])
