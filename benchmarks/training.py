@@ -1,6 +1,6 @@
 """Errors of the default training of each case against its reference; writes benchmarks/results/training-cpu.json.
 
-    python benchmarks/training.py [CASE ...] [--method hrgrad] [--seed 0] [--set KEY=VALUE ...]
+    python benchmarks/training.py [CASE[:VARIANT] ...] [--method hrgrad] [--seed 0] [--set KEY=VALUE ...]
 
 Calls the commands a user calls, with one thread, skips results that are already under results/, and keeps per case, eps and
 field the relative L2 error over all output times, the reference's own error where it has one, the number of steps and the
@@ -41,8 +41,10 @@ def trained_cases() -> list[str]:
 
 def measure(name: str, method: str, seed: int, settings: list[str], table: dict[str, dict[str, object]]) -> None:
     """One case into the table."""
-    path, folder = f"cases/{name}.toml", ROOT / "results" / load_case(shipped_cases()[name]).name
+    case, _, variant = name.partition(":")
+    path, folder = f"cases/{case}.toml", ROOT / "results" / load_case(shipped_cases()[case], variant or None).name
     words = [word for setting in settings for word in ("--set", setting)]
+    words += ["--variant", variant] if variant else []
     run, key = f"{method}-seed{seed}", f"{name} {method}" + (f" seed {seed}" if seed else "")
     old = table.get(key, {})
     if not (folder / "reference.h5").exists():

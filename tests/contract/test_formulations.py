@@ -32,7 +32,8 @@ PLANE_ABSORBER = (
 )
 PLANE_SOURCE = ("transport_2d", ("equation.source=cos(pi*x/2)*cos(pi*y/2)*(1 + pi**2/4*t)",))
 SOD = ("sod", ())
-GAS = ("sod", ("initial.rho=0.8", "initial.u=0.3", "initial.T=1.1"))
+GAS = ("initial.rho=0.8", "initial.u=0.3", "initial.T=1.1")
+CLOUD = ("initial.rho=exp(-x**2/0.01)", "initial.u=0", "initial.T=1", "boundary.left=free", "boundary.right=free")
 
 
 def with_slopes(f, batch):
@@ -126,23 +127,100 @@ def wrong_in_the_plane(batch, v, w, case):
     return diffused_in_the_plane(batch, v, w, case, 1.3)
 
 
+def maxwellian(rho, u, T, v):
+    return (rho / torch.sqrt(2.0 * torch.pi * T))[..., None] * torch.exp(
+        -((v - u[..., None]) ** 2) / (2.0 * T[..., None])
+    )
+
+
+def uniform(batch, v, w, case):
+    """A gas at rest in its own frame stays."""
+
+    def f(eps, t, x):
+        rho, u, T = 0.8 + 0.0 * t + 0.0 * x, 0.3 + 0.0 * t, 1.1 + 0.0 * t
+        M = maxwellian(rho, u, T, v)
+        return M if case.equation.velocity_dimension == 1 else torch.cat([M, 2.0 * 1.1 * M], dim=-1)
+
+    return with_slopes(f, batch)
+
+
+def simple_wave(t, x):
+    """Euler, gamma = 3: u - c = -2 everywhere, u + c = w obeys Burgers' equation, w = 2.2 + 0.3 sin(2 pi x) at t = 0."""
+    w = torch.full_like(x, 2.2)
+    for _ in range(12):
+        phase = 2.0 * torch.pi * (x - w * t)
+        w = w - (w - 2.2 - 0.3 * torch.sin(phase)) / (1.0 + 0.6 * torch.pi * t * torch.cos(phase))
+    u, c = 0.5 * (w - 2.0), 0.5 * (w + 2.0)
+    return c, u, c * c / 3.0
+
+
+def cloud(t, x):
+    """Euler, gamma = 2: a Gaussian cloud of uniform temperature, u = x a'/a, width a with a'' = 200/a^2, a(0) = 1."""
+
+    def width(time):
+        s = 10.0 * time  # a = cosh(s)^2, 20 t = s + sinh(s) cosh(s)
+        for _ in range(6):
+            s = s - (s + torch.sinh(s) * torch.cosh(s) - 20.0 * time) / (2.0 * torch.cosh(s) ** 2)
+        return torch.cosh(s) ** 2
+
+    a, growth = torch.func.jvp(width, (t,), (torch.ones_like(t),))
+    return torch.exp(-((x / a) ** 2) / 0.01) / a, x * growth / a, 1.0 / a
+
+
+def chapman_enskog(batch, v, w, case, pace=1.0):
+    """f to first order in eps over a Euler solution: the Gaussian of its stress minus eps D M; problems.md (53), (54)."""
+    d, nu = case.equation.velocity_dimension, getattr(case.equation, "nu", 0.0)
+    euler = simple_wave if d == 1 else cloud
+
+    def f(eps, t, x):
+        def M(s, y):
+            rho, u, T = euler(pace * s, y)
+            value = maxwellian(rho, u, T, v)
+            return value if d == 1 else torch.cat([value, 2.0 * T[..., None] * value], dim=-1)
+
+        one = torch.ones_like(t)
+        value, by_t = torch.func.jvp(lambda s: M(s, x), (t,), (one,))
+        _, by_x = torch.func.jvp(lambda y: M(t, y), (x,), (one,))
+        moving = by_t + v.repeat(len(value[0]) // len(v)) * by_x
+        if d == 1:
+            return value - eps[..., None] * moving
+        (rho, u, T), (_, slope, _) = torch.func.jvp(lambda y: euler(pace * t, y), (x,), (one,))
+        share = -nu * eps * T * slope / (1.0 - nu)  # nu (Theta11 - T)
+        G = maxwellian(rho, u, T + share, v)
+        return torch.cat([G, 2.0 * (T - share)[..., None] * G], dim=-1) - eps[..., None] * moving
+
+    return with_slopes(f, batch)
+
+
+def hurried(batch, v, w, case):
+    """The same at twice the pace: not the limit."""
+    return chapman_enskog(batch, v, w, case, pace=2.0)
+
+
 EXACT = {
     "transport": [(PERIODIC, fourier_mode), (ISOTROPIC, fourier_mode), (ABSORBER, absorbed)],
     "transport_2d": [(PLANE_ABSORBER, absorbed_in_the_plane)],
+    "bgk": [(("sod", GAS), uniform), (("sod", (*GAS, "equation.velocity_dimension=3")), uniform)],
+    "esbgk": [(("esbgk_smooth", GAS), uniform)],
 }
 LIMIT = {
     "transport": [(ISOTROPIC, diffused), (INFLOW, diffused)],
     "transport_2d": [(PLANE_SOURCE, diffused_in_the_plane)],
+    "bgk": [(("bgk_smooth", ()), chapman_enskog)],
+    "esbgk": [(("esbgk_smooth", CLOUD), chapman_enskog)],
 }
 WRONG = {
     "transport": [(ISOTROPIC, wrong), (INFLOW, wrong)],
     "transport_2d": [(PLANE_SOURCE, wrong_in_the_plane)],
+    "bgk": [(("bgk_smooth", ()), hurried)],
+    "esbgk": [(("esbgk_smooth", CLOUD), hurried)],
 }
 PROBLEMS = {
     "transport": [PERIODIC, INFLOW, ("transport_variable_scattering", ()), ("transport_boundary_layer", ())],
     "transport_2d": [("transport_2d", ()), PLANE_ABSORBER],
     "semiconductor": [("diode", ())],
-    "bgk": [SOD],
+    "bgk": [SOD, ("bgk_smooth", ()), ("bgk_riemann", ("variant=I",)), ("bgk_riemann", ("variant=V",))],
+    "esbgk": [("esbgk_smooth", ()), ("esbgk_riemann", ())],
 }
 
 
@@ -154,8 +232,11 @@ def pairs(table):
     ]
 
 
-def make(name, problem, velocities=16):
-    case = read_case(CASES / f"{problem[0]}.toml", overrides=list(problem[1]))
+def make(name, problem, velocities=None):
+    velocities = velocities or (32 if "bgk" in name else 16)
+    variant = next((word[8:] for word in problem[1] if word.startswith("variant=")), None)
+    overrides = [word for word in problem[1] if not word.startswith("variant=")]
+    case = read_case(CASES / f"{problem[0]}.toml", variant, overrides)
     return KINDS["formulations"].load(name)(case, velocities), case
 
 

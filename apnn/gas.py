@@ -1,0 +1,389 @@
+r"""BGK and ES-BGK on top of free flight: a Maxwellian and a moment-free correction, exact in both limits, no loss at t = 0.
+
+$$ f = E\,F + h\,G, \quad E = e^{-t/\varepsilon},\ h = 1 - E, \qquad G = M[W] + C, \quad C = a\,\hat g, \quad
+   \langle m\hat g\rangle = 0, $$
+
+with the free flight F of `flight.py`.  F is transported exactly, so the equation becomes $G + \varepsilon h\,DG = \mathcal
+G[f]$ with $D = \partial_t + v\partial_x$.  The equilibrium 𝒢 (M for BGK) is that of the whole f, whose conserved moments are
+$U = E\,U_F + h\,U_W$ and whose stress is $E\,S_F + h(\rho(u^2+T)_W + \langle v^2C\rangle)$.  Residuals:
+
+$$ R_{\rm kinetic} = \big[M[W] + C - \mathcal G[f] + \varepsilon h\,D(M[W]+C)\big]/a , $$
+$$ R_{\rm mass,\,momentum,\,energy} = \omega\Big[\partial_t U_W + \partial_x\big(F_{\rm Euler}(W) + \langle v m C\rangle\big)
+   + \frac{E}{\varepsilon h}(U_W - U_F)\Big] . $$
+
+omega = t + t_0 makes the second line O(1) (less in the shocks of a jump); for eps -> 0 it is the Euler system:
+asymptotic-preserving.  The network gives N and ghat on velocity nodes,
+
+$$ (\ln\rho, u, \ln T)_W = (\ln\rho, u, \ln T)_F + \Big(\frac{t}{t+t_0}\Big)^2 N , \qquad
+   a = \frac{\ell}{\ell+t+t_0},\ \ \ell = \frac{\varepsilon t}{\varepsilon+t} . $$
+
+The moments of free flight have the right first derivative in t at t = 0 for every eps (that of Euler), so N starts with the
+square of t; t_0 = 0 where the data are two constants: W then depends on (x/t, t/eps) alone and so do the inputs.  a is the
+size of Chapman and Enskog's correction at gradients 1/(t+t_0), 1 in the shocks of a jump and in the layers of the ends.
+The moments of ghat are removed by one fixed matrix.  At an end that lets gas in, G must enter as F does:
+
+$$ R_{\rm left} = h\,(G - M_{\rm left}),\ v>0, \qquad R_{\rm right}\ \text{likewise},\ v<0 . $$
+
+References: Jin, Ma, Wu (2023), arXiv:2306.15381 (the conservation-law formulation that this one changes); Chapman, Cowling
+(1970), The Mathematical Theory of Non-uniform Gases, chapter 7.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers.problem.case import Case
+from solvers.problem.status import BadInput
+
+from .features import harmonics, scales, with_tangents
+from .flight import Flight, maxwellian
+from .sampling import EARLIEST, TIME_POWER
+from .slab import Walls, product
+
+CONSERVED = ("mass", "momentum", "energy")
+HARMONICS = 2
+#: thickness of a shock and of an end's layer, in eps sqrt(T)
+SHOCK, LAYER = 4.0, 2.0
+#: weight of a row on an end
+WALL = 3.0
+#: earliest share of t_end where the logarithmic part of the times begins for jumping data
+EARLY = 1e-5
+
+
+@dataclass
+class Batch:
+    """Everything that does not depend on the parameters, at points of shape (..., B)."""
+
+    inputs: Tensor  # (..., 3, B, features): value, d_t, d_x
+    t: Tensor
+    eps: Tensor
+    x: Tensor
+    base: Tensor  # (..., 3, B, 3): (ln rho, u, ln T)_F with d_t, d_x
+    A: Tensor  # (..., 3, B): amplitude of N
+    a: Tensor  # (..., 3, B): amplitude of ghat
+    ease: Tensor  # (..., B): factor of the conservation laws' rows
+    streamed: Tensor  # (..., B, 5): U_F, second moment, energy flux
+    walls: Walls
+
+
+@dataclass
+class Solution:
+    """W = (ln rho, u, ln T) and C with their derivatives: (..., 3, B, 3) and (..., 3, B, v)."""
+
+    W: Tensor
+    C: Tensor
+
+
+class Gas:
+    """The formulation for `d` velocity components and the stress share `nu` of the equilibrium (0 is BGK)."""
+
+    asymptotic_preserving = True
+    fields: tuple[str, ...] = ("rho", "u", "T", "q")
+
+    def __init__(self, case: Case, velocities: int, device: str, d: int, nu: float) -> None:
+        self.case, self.device, self.d, self.nu = case, device, d, nu
+        self.flight = flight = Flight(case, d, device)
+        self.low, self.high = case.domain.x
+        self.t_end = case.domain.t_end
+        self.periodic = flight.periodic
+        # what leaves a jump does not reach the ends: x/t knows none
+        self.open_ends = () if self.periodic or flight.similar else ("left", "right")
+        self.residual_names = (*CONSERVED, "kinetic", *self.open_ends)
+        low, high = flight.best_reach(velocities)
+        self.v = torch.linspace(low, high, velocities, dtype=torch.float64, device=device)
+        self.w = torch.full_like(self.v, float(self.v[1] - self.v[0]))
+        self.components = 1 if d == 1 else 2
+        middle = 0.5 * (low + high)
+        z = (self.v - middle) / flight.hot**0.5
+        rows = 1.0 + z**2 / 3.0 + z.abs() ** 3 / 6.0
+        sizes = [1.0] if d == 1 else [1.0, 2.0 * flight.hot]
+        self.row_weight = torch.cat([rows / size for size in sizes]) / (1.0 + flight.hot)
+        zero, one = torch.zeros_like(self.v), torch.ones_like(self.v)
+        first = [one, self.v, 0.5 * self.v**2]
+        second = [zero, zero, 0.25 * (d - 1.0) * one]
+        powers = self.joined(first, second)
+        envelope = torch.exp(-((self.v - middle) ** 2) / (2.5 * flight.hot))
+        basis = self.joined([envelope, envelope * z, envelope * z**2], [zero, zero, zero])
+        weights = self.w.repeat(self.components)[:, None]
+        weighted = weights * powers
+        envelopes = torch.cat([envelope * size for size in sizes])
+        # C = (envelope * outputs) P has no mass, momentum, energy for any outputs
+        remove = basis @ torch.linalg.solve(weighted.T @ basis, weighted.T)
+        unit = torch.eye(envelopes.numel(), dtype=torch.float64, device=device)
+        self.project = envelopes[:, None] * (unit - remove.T)
+        speeds = self.v.repeat(self.components)[:, None]
+        self.flux = weights * speeds * powers  # <v m C> = C @ flux
+        self.second = weights[:, 0] * torch.cat([self.v**2, zero][: self.components])
+        self.conserve = weighted
+        x = torch.linspace(self.low, self.high, 401, dtype=torch.float64, device=device)
+        data = torch.stack(flight.initial(x))
+        data = torch.stack([data[0].log(), data[1], data[2].log()], dim=-1)
+        self.offset, self.spread = data.mean(0), (data.amax(0) - data.amin(0)).clamp_min(1.0)
+        self.basis = None
+        probe = torch.full((1,), 0.5 * self.t_end, dtype=torch.float64, device=device)
+        middle_x = torch.full_like(probe, 0.5 * (self.low + self.high))
+        self.places = 3 + len(self.place(probe, probe, middle_x))
+        self.inputs = self.places + len(self.times(probe, probe))
+        self.outputs = 3 + self.components * velocities
+
+    def joined(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
+        """Columns over the nodes of all components."""
+        top, bottom = torch.stack(first, dim=-1), torch.stack(second, dim=-1)
+        return top if self.components == 1 else torch.cat([top, bottom])
+
+    # --- inputs
+
+    def shock_width(self, eps: Tensor, t: Tensor) -> Tensor:
+        """Thickness of the limit's shocks; the free mixing of two streams is never thinner than they."""
+        return SHOCK * self.flight.hot**0.5 * eps * t / (eps + t) + 1e-4 * t
+
+    def layer(self, eps: Tensor) -> Tensor:
+        return LAYER * self.flight.hot**0.5 * eps
+
+    def place(self, eps: Tensor, t: Tensor, x: Tensor) -> list[Tensor]:
+        """Columns that know x, without the moments of F."""
+        flight = self.flight
+        if self.periodic:
+            return harmonics(x, (self.low, self.high), HARMONICS)
+        s = x - flight.origin
+        if flight.similar:
+            fan = 0.3 * (flight.high - flight.low) * t
+            columns = [s / torch.sqrt(s**2 + fan**2)]
+        else:
+            columns = [2.0 * s / flight.span]
+            for at, sign in ((self.low, 1.0), (self.high, -1.0)):
+                away = sign * (x - at)
+                columns.append(torch.exp(-away / (self.layer(eps) + 1e-3 * flight.span)))
+        for wave in flight.waves:
+            if flight.similar:
+                width = self.shock_width(eps, t)
+                width = width if wave.shock else torch.sqrt(width * t * flight.hot**0.5)
+            else:
+                width = torch.full_like(t, flight.length)
+            columns.append(torch.tanh((s - wave.speed * t) / width))
+        return columns
+
+    def times(self, eps: Tensor, t: Tensor) -> list[Tensor]:
+        """Columns of eps and t."""
+        if self.flight.similar:
+            age = t / eps
+            return [age / (age + 5.0), age / (age + 0.5), torch.log10(age + 0.02) / 2.0 - 0.3, age / (age + 50.0)]
+        return [t / (t + self.flight.t0), *scales(eps, t, eps, self.t_end)]
+
+    def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """Network inputs (..., B, features)."""
+        base = self.flight.state(self.flight.moments(t, x)).transpose(-1, -2)
+        return torch.cat([(base - self.offset) / self.spread, self.simple(eps, t, x)], dim=-1)
+
+    def simple(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        return torch.stack([*self.place(eps, t, x), *self.times(eps, t)], dim=-1)
+
+    # --- known parts
+
+    def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """A and a, stacked along axis -2."""
+        flight = self.flight
+        A = (t / (t + flight.t0)) ** 2
+        short = eps * t / (eps + t)
+        a = short / (short + t + flight.t0)
+        rest = 1.0 - a
+        s = x - flight.origin
+        if flight.similar:
+            for wave in flight.waves:
+                if wave.shock:
+                    a = a + rest * (1.0 - torch.tanh((s - wave.speed * t) / self.shock_width(eps, t)) ** 2)
+        elif not self.periodic:
+            for at, sign in ((self.low, 1.0), (self.high, -1.0)):
+                a = a + rest * A * torch.exp(-sign * (x - at) / self.layer(eps))
+        return torch.stack([A, a], dim=-2)
+
+    def ease(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """t + t0, less in the shocks of a jump, where slopes are larger: what counts there is the integral over their width."""
+        flight = self.flight
+        factor = torch.ones_like(t)
+        if flight.similar:
+            fan = (flight.waves[-1].speed - flight.waves[0].speed) * t
+            for wave in flight.waves:
+                if wave.shock:
+                    width = self.shock_width(eps, t)
+                    bump = 1.0 - torch.tanh(0.5 * (x - flight.origin - wave.speed * t) / width) ** 2
+                    factor = factor + bump * fan / (4.0 * width)
+        return (t + flight.t0) / factor
+
+    def wall(self, side: str, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes of the entering directions and the value of G on them, (..., B, entering)."""
+        assert self.flight.ends is not None
+        sign, (rho, u, T) = (1.0, self.flight.ends[0]) if side == "left" else (-1.0, self.flight.ends[1])
+        entering = (sign * self.v).repeat(self.components) > 0.0
+        one = torch.ones(1, dtype=torch.float64, device=self.v.device)
+        M = maxwellian(rho * one, u * one, T * one, self.v)
+        value = M if self.components == 1 else torch.cat([M, 2.0 * T * M])
+        nodes = entering.nonzero()[:, 0]
+        return nodes, value[nodes].expand(*t.shape, -1)
+
+    def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
+        """The theta-independent part at points (..., B), points on the open ends added."""
+        eps, t, x, walls = Walls.add(self, eps, t, x)  # type: ignore[arg-type]
+        flight = self.flight
+        U = flight.moments_with_slopes(t, x)
+        value, by_t = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 1, :, :],))
+        _, by_x = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 2, :, :],))
+        base = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
+        one = torch.ones_like(t)
+        known, known_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
+        _, known_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
+        A, a = torch.stack([known, known_t, known_x], dim=-3).unbind(-2)
+        shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
+        shift[0] = self.offset
+        inputs = torch.cat([(base - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
+        return Batch(inputs, t, eps, x, base, A, a, self.ease(eps, t, x), U[..., 0, :, :].transpose(-1, -2).contiguous(), walls)
+
+    # --- unknowns and residuals
+
+    def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
+        """Physical unknowns from the network's outputs (..., 3, B, 3 + v)."""
+        W = batch.base + product(batch.A.unsqueeze(-1), outputs[..., :3], -3)
+        return Solution(W, product(batch.a.unsqueeze(-1), outputs[..., 3:] @ self.project, -3))
+
+    def solution_of(self, f: Tensor, batch: Batch) -> Solution:
+        """The unknowns of a given f on the nodes with d_t, d_x, (..., 3, B, v)."""
+        t, x, one = batch.t, batch.x, torch.ones_like(batch.t)
+
+        def rest(g: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            E, h = torch.exp(-s / batch.eps).unsqueeze(-1), -torch.expm1(-s / batch.eps).unsqueeze(-1)
+            G = (g - E * self.flight.on(self.v, s, y)) / h
+            rho, momentum, energy = (G @ self.conserve).unbind(-1)
+            u = momentum / rho
+            T = (2.0 * energy / rho - u**2) / self.d
+            return torch.stack([rho.log(), u, T.log()], dim=-1), G - self.equilibrium(rho, u, T, T)
+
+        zero = torch.zeros_like(one)
+        value, by_t = torch.func.jvp(rest, (f[..., 0, :, :], t, x), (f[..., 1, :, :], one, zero))
+        _, by_x = torch.func.jvp(rest, (f[..., 0, :, :], t, x), (f[..., 2, :, :], zero, one))
+        W, C = (torch.stack(parts, dim=-3) for parts in zip(value, by_t, by_x, strict=True))
+        return Solution(W, C)
+
+    def equilibrium(self, rho: Tensor, u: Tensor, along: Tensor, across: Tensor) -> Tensor:
+        """The components of the Gaussian with temperatures along and across x, (..., B, v)."""
+        M = maxwellian(rho.unsqueeze(-1), u.unsqueeze(-1), along.unsqueeze(-1), self.v)
+        return M if self.components == 1 else torch.cat([M, 2.0 * across.unsqueeze(-1) * M], dim=-1)
+
+    def whole(self, rho: Tensor, u: Tensor, T: Tensor, C: Tensor, E: Tensor, h: Tensor, streamed: Tensor) -> Any:
+        """rho, u, T, Theta11 of f = E F + h (M[W] + C)."""
+        energy = 0.5 * rho * (u**2 + self.d * T)
+        total = E * streamed[..., 0] + h * rho
+        velocity = (E * streamed[..., 1] + h * rho * u) / total
+        heat = 2.0 * (E * streamed[..., 2] + h * energy) / total
+        temperature = ((heat - velocity**2) / self.d).clamp_min(1e-3 * self.flight.cold)
+        if self.components == 1:
+            return total, velocity, temperature, temperature
+        second = E * streamed[..., 3] + h * (rho * (u**2 + T) + C @ self.second)
+        return total, velocity, temperature, second / total - velocity**2
+
+    def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
+        """Residual rows by name: (..., B), (..., B, v) and (..., end points, entering nodes)."""
+        eps, d = batch.eps, self.d
+        E = torch.exp(-batch.t / eps)
+        h = -torch.expm1(-batch.t / eps)
+        W, C = solution.W, solution.C
+        ln_rho, u, ln_T = W[..., 0, :, :].unbind(-1)
+        rho, T = ln_rho.exp(), ln_T.exp()
+        conserved = torch.stack([rho, rho * u, 0.5 * rho * (u**2 + d * T)], dim=-1)
+
+        rt, ut, Tt = W[..., 1, :, :].unbind(-1)
+        rx, ux, Tx = W[..., 2, :, :].unbind(-1)
+        mass = rho * (rt + rx * u + ux)
+        momentum = rho * (rt * u + ut + rx * (u**2 + T) + 2.0 * u * ux + T * Tx)
+        p = d + 2.0  # rho u (u^2 + (d+2) T)/2
+        energy_t = rt * (u**2 + d * T) + 2.0 * u * ut + d * T * Tt
+        energy_x = rx * u * (u**2 + p * T) + ux * (3.0 * u**2 + p * T) + p * u * T * Tx
+        euler = torch.stack([mass, momentum, 0.5 * rho * (energy_t + energy_x)], dim=-1)
+        relax = (E / (eps * h)).unsqueeze(-1) * (conserved - batch.streamed[..., :3])
+        rows = (euler + C[..., 2, :, :] @ self.flux + relax) * batch.ease.unsqueeze(-1)
+
+        M = maxwellian(rho.unsqueeze(-1), u.unsqueeze(-1), T.unsqueeze(-1), self.v)
+        c = self.v - u.unsqueeze(-1)
+        z = c / T.unsqueeze(-1)
+        s = 0.5 * (c * z - 1.0)
+        along = (rt.unsqueeze(-1) + self.v * rx.unsqueeze(-1)) + z * (ut.unsqueeze(-1) + self.v * ux.unsqueeze(-1))
+        heating = Tt.unsqueeze(-1) + self.v * Tx.unsqueeze(-1)
+        DM = M * (along + s * heating)
+        total, velocity, temperature, stress = self.whole(rho, u, T, C[..., 0, :, :], E, h, batch.streamed)
+        if self.components == 1:
+            G, DG, v = M, DM, self.v
+        else:
+            T_ = 2.0 * T.unsqueeze(-1)
+            G, DG = torch.cat([M, T_ * M], dim=-1), torch.cat([DM, T_ * (DM + M * heating)], dim=-1)
+            v = self.v.repeat(2)
+        T11 = (1.0 - self.nu) * temperature + self.nu * stress if self.nu else temperature
+        if self.nu:
+            T11 = T11.clamp(1e-2 * self.flight.cold, None).minimum(1.99 * temperature)
+        mixed = self.equilibrium(total, velocity, T11, self.d * temperature - T11 if self.nu else temperature)
+        G = G + C[..., 0, :, :]
+        DG = DG + C[..., 1, :, :] + v * C[..., 2, :, :]
+        kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / batch.a[..., 0, :].unsqueeze(-1))
+        named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
+        if batch.walls.ends:
+            weighted = WALL * self.row_weight * h.unsqueeze(-1)
+            for side, (here, nodes, value) in batch.walls.ends.items():
+                named[side] = (G[..., here, :][..., nodes] - value) * weighted[..., here, :][..., nodes]
+        return named
+
+    def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Fields at points (..., B) from the network's values (..., 1, B, 3 + v)."""
+        d = self.d
+        A, a = self.amplitudes(eps, t, x).unbind(-2)
+        streamed = self.flight.moments(t, x)
+        base = self.flight.state(streamed).transpose(-1, -2)
+        W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
+        C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
+        rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
+        E, h = torch.exp(-t / eps), -torch.expm1(-t / eps)
+        streamed = streamed.transpose(-1, -2)
+        rho, u, T, along = self.whole(rho_W, u_W, T_W, C, E, h, streamed)
+        second = E * streamed[..., 3] + h * (rho_W * (u_W**2 + T_W) + C @ self.second)
+        flux_W = 0.5 * rho_W * u_W * (u_W**2 + (d + 2.0) * T_W) + (C @ self.flux)[..., 2]
+        flux = E * streamed[..., 4] + h * flux_W
+        # <(v-u)|v-u|^2 f>/2 from the energy flux and the second moment
+        q = flux - u * 0.5 * rho * (u**2 + d * T) - u * second + rho * u**3
+        known = {"rho": rho, "u": u, "T": T, "q": q}
+        if self.nu or "A" in self.fields:
+            sigma = d * along - d * T if d == 1 else 2.0 * (along - T)
+            known |= {"sigma": sigma, "A": sigma / (2.0 * T)}
+        return {name: known[name] for name in self.fields}
+
+    def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Between unequal ends half of the places lie in the fan of the waves; jumps are sampled in x/t, early and late."""
+        flight = self.flight
+        t = self.t_end * (EARLIEST + (1.0 - EARLIEST) * s**TIME_POWER)
+        if not flight.waves:
+            return t, self.low + (self.high - self.low) * y
+        slowest, fastest = flight.waves[0].speed, flight.waves[-1].speed
+        if not flight.similar:
+            left = (flight.origin + slowest * t - 2.0 * flight.length).clamp_min(self.low)
+            right = (flight.origin + fastest * t + 2.0 * flight.length).clamp_max(self.high)
+            inside = left + (right - left) * (2.0 * y - 1.0)
+            return t, torch.where(y < 0.5, self.low + (self.high - self.low) * 2.0 * y, inside)
+        late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.6).clamp_max(1.0) ** TIME_POWER)
+        t = torch.where(s < 0.6, late, self.t_end * EARLY ** (1.0 - (s - 0.6) / 0.4))
+        wide = self.v[0] + (self.v[-1] - self.v[0]) * y / 0.4
+        fan = slowest - 1.0 + (fastest - slowest + 2.0) * (y - 0.4) / 0.3
+        xi = torch.where(y < 0.4, wide, fan)
+        share = 0.3 / len(flight.waves)
+        for k, wave in enumerate(flight.waves):
+            start = 0.7 + k * share
+            width = self.shock_width(eps, t) / t
+            width = width if wave.shock else torch.sqrt(width * flight.hot**0.5)
+            near = wave.speed + 2.0 * width * (2.0 * (y - start) / share - 1.0)
+            xi = torch.where((y >= start) & (y < start + share), near, xi)
+        return t, (flight.origin + xi * t).clamp(self.low, self.high)
+
+
+def velocity_dimension_of(case: Case, known: tuple[int, ...]) -> int:
+    """The case's number of velocity components, one of `known`."""
+    d: int = case.equation.velocity_dimension
+    if d not in known:
+        raise BadInput(f"equation.velocity_dimension = {d}: this formulation handles {', '.join(map(str, known))}")
+    return d
