@@ -28,6 +28,7 @@ References: Jin, Ma, Wu (2023), arXiv:2306.15381 (the conservation-law formulati
 (1970), The Mathematical Theory of Non-uniform Gases, chapter 7.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
 from .features import harmonics, scales, with_tangents
-from .flight import Flight, maxwellian
+from .flight import Flight, Wave, maxwellian
 from .sampling import EARLIEST, TIME_POWER
 from .slab import Walls, product
 
@@ -63,6 +64,7 @@ class Batch:
     base: Tensor  # (..., 3, B, 3): (ln rho, u, ln T)_F with d_t, d_x
     A: Tensor  # (..., 3, B): amplitude of N
     a: Tensor  # (..., 3, B): amplitude of ghat
+    size: Tensor  # (..., B): a, what the kinetic rows are divided by
     ease: Tensor  # (..., B): factor of the conservation laws' rows
     streamed: Tensor  # (..., B, 5): U_F, second moment, energy flux
     walls: Walls
@@ -88,6 +90,7 @@ class Gas:
         self.low, self.high = case.domain.x
         self.t_end = case.domain.t_end
         self.periodic = flight.periodic
+        self.on_moments = bool(int(__import__("os").environ.get("MOM", "1"))) and not flight.similar
         # what leaves a jump does not reach the ends: x/t knows none
         self.open_ends = () if self.periodic or flight.similar else ("left", "right")
         self.residual_names = (*CONSERVED, "kinetic", *self.open_ends)
@@ -139,6 +142,11 @@ class Gas:
         """Thickness of the limit's shocks; the free mixing of two streams is never thinner than they."""
         return SHOCK * self.flight.hot**0.5 * eps * t / (eps + t) + 1e-4 * t
 
+    def wave_width(self, wave: Wave, eps: Tensor, t: Tensor) -> Tensor:
+        """Thickness of a wave that started from a jump: all but shocks spread like a square root."""
+        width = self.shock_width(eps, t)
+        return width if wave.shock else torch.sqrt(width * t * self.flight.hot**0.5)
+
     def layer(self, eps: Tensor) -> Tensor:
         return LAYER * self.flight.hot**0.5 * eps
 
@@ -158,8 +166,7 @@ class Gas:
                 columns.append(torch.exp(-away / (self.layer(eps) + 1e-3 * flight.span)))
         for wave in flight.waves:
             if flight.similar:
-                width = self.shock_width(eps, t)
-                width = width if wave.shock else torch.sqrt(width * t * flight.hot**0.5)
+                width = self.wave_width(wave, eps, t)
             else:
                 width = torch.full_like(t, flight.length)
             columns.append(torch.tanh((s - wave.speed * t) / width))
@@ -182,10 +189,33 @@ class Gas:
 
     # --- known parts
 
+    def window(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """1 right of all that the first wave of a jump has reached, and right of all that the last has."""
+        flight, found = self.flight, []
+        for wave, sign, v in ((flight.waves[0], 1.0, self.v[0]), (flight.waves[-1], -1.0, self.v[-1])):
+            width, fastest = self.wave_width(wave, eps, t), (v - wave.speed).abs() / 6.0 * t
+            z = (x - flight.origin - wave.speed * t) * (1.0 / width + 1.0 / fastest)
+            found.append(0.5 * (1.0 + torch.tanh(z + 3.0 * sign)))
+        return found[0], found[1]
+
+    def base(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """(ln rho, u, ln T) without the network, (..., B, 3), where it is not the moments of F."""
+        if self.flight.similar:
+            assert self.flight.ends is not None
+            first, last = self.window(eps, t, x)
+            left, right = (torch.tensor([math.log(rho), u, math.log(T)]).to(x) for rho, u, T in self.flight.ends)
+            return left + (right - left) * (0.5 * (first + last)).unsqueeze(-1)
+        rho, u, T = self.flight.initial(x)
+        return torch.stack([rho.log(), u, T.log()], dim=-1)
+
     def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """A and a, stacked along axis -2."""
+        """A, the amplitude of ghat and its size a, stacked along axis -2."""
         flight = self.flight
-        A = (t / (t + flight.t0)) ** 2
+        if flight.similar:
+            first, last = self.window(eps, t, x)
+            A = first * (1.0 - last)
+        else:
+            A = (t / (t + flight.t0)) ** (2 if self.on_moments else 1)
         short = eps * t / (eps + t)
         a = short / (short + t + flight.t0)
         rest = 1.0 - a
@@ -197,7 +227,7 @@ class Gas:
         elif not self.periodic:
             for at, sign in ((self.low, 1.0), (self.high, -1.0)):
                 a = a + rest * A * torch.exp(-sign * (x - at) / self.layer(eps))
-        return torch.stack([A, a], dim=-2)
+        return torch.stack([A, a * A if flight.similar else a, a], dim=-2)
 
     def ease(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """t + t0, less in the shocks of a jump, where slopes are larger: what counts there is the integral over their width."""
@@ -230,15 +260,16 @@ class Gas:
         U = flight.moments_with_slopes(t, x)
         value, by_t = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 1, :, :],))
         _, by_x = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 2, :, :],))
-        base = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
+        moments = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
+        base = moments if self.on_moments else with_tangents(self.base, eps, t, x)
         one = torch.ones_like(t)
         known, known_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
         _, known_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
-        A, a = torch.stack([known, known_t, known_x], dim=-3).unbind(-2)
+        A, a, _ = torch.stack([known, known_t, known_x], dim=-3).unbind(-2)
         shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
         shift[0] = self.offset
-        inputs = torch.cat([(base - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
-        return Batch(inputs, t, eps, x, base, A, a, self.ease(eps, t, x), U[..., 0, :, :].transpose(-1, -2).contiguous(), walls)
+        inputs = torch.cat([(moments - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
+        return Batch(inputs, t, eps, x, base, A, a, known[..., 2, :], self.ease(eps, t, x), U[..., 0, :, :].transpose(-1, -2).contiguous(), walls)
 
     # --- unknowns and residuals
 
@@ -323,7 +354,7 @@ class Gas:
         mixed = self.equilibrium(total, velocity, T11, self.d * temperature - T11 if self.nu else temperature)
         G = G + C[..., 0, :, :]
         DG = DG + C[..., 1, :, :] + v * C[..., 2, :, :]
-        kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / batch.a[..., 0, :].unsqueeze(-1))
+        kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / batch.size.unsqueeze(-1))
         named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
         if batch.walls.ends:
             weighted = WALL * self.row_weight * h.unsqueeze(-1)
@@ -334,9 +365,9 @@ class Gas:
     def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Fields at points (..., B) from the network's values (..., 1, B, 3 + v)."""
         d = self.d
-        A, a = self.amplitudes(eps, t, x).unbind(-2)
+        A, a, _ = self.amplitudes(eps, t, x).unbind(-2)
         streamed = self.flight.moments(t, x)
-        base = self.flight.state(streamed).transpose(-1, -2)
+        base = self.flight.state(streamed).transpose(-1, -2) if self.on_moments else self.base(eps, t, x)
         W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
         C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
         rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
@@ -374,8 +405,7 @@ class Gas:
         share = 0.3 / len(flight.waves)
         for k, wave in enumerate(flight.waves):
             start = 0.7 + k * share
-            width = self.shock_width(eps, t) / t
-            width = width if wave.shock else torch.sqrt(width * flight.hot**0.5)
+            width = self.wave_width(wave, eps, t) / t
             near = wave.speed + 2.0 * width * (2.0 * (y - start) / share - 1.0)
             xi = torch.where((y >= start) & (y < start + share), near, xi)
         return t, (flight.origin + xi * t).clamp(self.low, self.high)

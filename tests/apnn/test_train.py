@@ -1,4 +1,4 @@
-"""The BGK formulation, tangents and Jacobian, points, and training itself."""
+"""Tangents and Jacobian, points, and training itself."""
 
 from pathlib import Path
 
@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from apnn.formulations.bgk_conservation import Formulation as BGK
-from apnn.formulations.bgk_conservation import Solution as BGKSolution
 from apnn.networks.mlp import Network
 from apnn.options import train_options_model
 from apnn.sampling import collocation
@@ -21,13 +19,6 @@ torch.manual_seed(0)
 
 def points(eps, t, x):
     return (torch.tensor(a, dtype=torch.float64) for a in np.broadcast_arrays(eps, t, x))
-
-
-def test_correction_has_no_moments():
-    formulation = BGK(read_case(CASES / "sod.toml"), 24)
-    g = torch.randn(5, 24, dtype=torch.float64) @ formulation.project
-    powers = torch.stack([torch.ones_like(formulation.v), formulation.v, formulation.v**2], dim=-1)
-    assert (g @ (formulation.w[:, None] * powers)).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("tasks", [None, 3])

@@ -1,0 +1,176 @@
+"""Gases on free flight: moments of jumping data, an exact cloud, rows against the kinetic equation itself, far fields."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import erfc
+
+from apnn.flight import Flight
+from apnn.formulations.bgk_conservation import Formulation as BGK
+from apnn.formulations.esbgk_conservation import Formulation as ESBGK
+from apnn.gas import Solution
+from apnn.networks.mlp import Network
+from solvers.problem.read import read_case
+from solvers.problem.status import BadInput
+
+CASES = Path(__file__).parents[2] / "cases"
+
+
+def tensors(*arrays):
+    return [torch.tensor(a, dtype=torch.float64) for a in np.broadcast_arrays(*arrays)]
+
+
+def case_of(name, variant=None, *overrides):
+    return read_case(CASES / f"{name}.toml", variant, list(overrides))
+
+
+@pytest.mark.parametrize("where", [-0.1, 0.0, 0.02])
+def test_moments_of_a_jump_are_those_of_two_half_maxwellians(where):
+    flight = Flight(case_of("bgk_riemann", "V"), 1, "cpu")
+    assert flight.jumps == pytest.approx([0.0], abs=1e-9) and flight.similar
+    t, x = tensors(0.04, where)
+    xi = where / 0.04
+    rho = 0.5 * (1.5 * erfc(xi / math.sqrt(3.0)) + 0.625 * erfc(-xi / math.sqrt(1.5)))
+    flux = sum(s * n * math.sqrt(T / (2 * math.pi)) * math.exp(-xi * xi / (2 * T)) for s, n, T in ((1, 1.5, 1.5), (-1, 0.625, 0.75)))
+    found = flight.moments(t[None], x[None])
+    assert found[0, 0] == pytest.approx(rho, rel=1e-10) and found[1, 0] == pytest.approx(flux, rel=1e-9)
+
+
+def test_scales_of_the_data():
+    smooth, cusp = (Flight(case_of("bgk_riemann", name), 1, "cpu") for name in ("IV", "II"))
+    assert not smooth.jumps and smooth.length == pytest.approx(0.05, rel=1e-3)
+    assert cusp.jumps == pytest.approx([0.0], abs=1e-9) and not cusp.similar
+    strong = Flight(case_of("esbgk_riemann"), 2, "cpu")
+    # problems.md (56): shocks at 1.7301 and 4.7118, contact at 3.07045
+    assert [wave.speed for wave in strong.waves] == pytest.approx([1.7301, 3.07045, 4.7118], abs=1e-4)
+    assert [wave.shock for wave in strong.waves] == [True, False, True]
+
+
+@pytest.mark.parametrize("eps", [1.0, 0.1])
+def test_expanding_cloud_is_an_exact_solution(eps):
+    """exp(-(x-vt)^2/0.01 - v^2/2) is a local Maxwellian at all times: no residual, and the fields are its moments."""
+    cloud = ("initial.rho=exp(-x**2/0.01)", "initial.u=0", "initial.T=1")
+    formulation = BGK(case_of("sod", None, *cloud), 32)
+    eps, t, x = tensors(eps, [0.01, 0.03, 0.05], [-0.06, 0.01, 0.08])
+    batch = formulation.prepare(eps, t, x)
+    v, one = formulation.v, torch.ones_like(batch.t)
+
+    def f(s, y):
+        return torch.exp(-((y[:, None] - v * s[:, None]) ** 2) / 0.01 - 0.5 * v**2) / math.sqrt(2.0 * math.pi)
+
+    value, by_t = torch.func.jvp(lambda s: f(s, batch.x), (batch.t,), (one,))
+    _, by_x = torch.func.jvp(lambda y: f(batch.t, y), (batch.x,), (one,))
+    inside = slice(0, 3)
+    # the rows of the ends see a cloud that the case cuts off there
+    solution = formulation.solution_of(torch.stack([value, by_t, by_x]), batch)
+    rows = formulation.residuals(solution, batch)
+    for name in ("mass", "momentum", "energy", "kinetic"):
+        assert rows[name][inside].abs().max() < 1e-8, name
+
+
+@pytest.mark.parametrize(("make", "name", "d"), [(BGK, "bgk_smooth", 1), (ESBGK, "esbgk_smooth", 2)])
+def test_rows_are_the_kinetic_equation(make, name, d):
+    """eps (d_t + v d_x) f + f - G[f] and the conservation laws of any f, moments by sums over the nodes; problems.md (49)-(53)."""
+    formulation = make(case_of(name), 40)
+    network = Network(formulation.inputs, formulation.outputs, 8, 2)
+    theta = network.initial(torch.Generator().manual_seed(3))
+    eps, t, x = tensors([0.3, 0.05], [0.03, 0.08], [-0.2, 0.3])
+    v, w, nu = formulation.v, formulation.w, formulation.nu
+
+    def unknowns(s, y):
+        batch = formulation.prepare(eps, s, y)
+        return formulation.ansatz(network(theta, batch.inputs), batch), batch
+
+    def f(s, y):
+        solution, batch = unknowns(s, y)
+        rho, u, T = solution.W[0, :, 0].exp(), solution.W[0, :, 1], solution.W[0, :, 2].exp()
+        E = torch.exp(-s / eps)[:, None]
+        return E * formulation.flight.on(v, s, y) + (1.0 - E) * (formulation.equilibrium(rho, u, T, T) + solution.C[0])
+
+    step = 1e-5
+    value = f(t, x)
+    by_t, by_x = ((f(t + a, x + b) - f(t - a, x - b)) / (2 * step) for a, b in ((step, 0.0), (0.0, step)))
+    both = v.repeat(d)
+    moving = by_t + both * by_x
+    first, second = value[:, :40], value[:, 40:]
+    rho = first @ w
+    u = first @ (w * v) / rho
+    theta11 = first @ (w * v**2) / rho - u**2
+    theta22 = 0.5 * (second @ w) / rho if d == 2 else theta11
+    T = 0.5 * (theta11 + theta22)
+    T11, T22 = (1.0 - nu) * T + nu * theta11, (1.0 - nu) * T + nu * theta22
+    G = rho[:, None] / torch.sqrt(2.0 * torch.pi * T11[:, None]) * torch.exp(-((v - u[:, None]) ** 2) / (2.0 * T11[:, None]))
+    G = G if d == 1 else torch.cat([G, 2.0 * T22[:, None] * G], dim=-1)
+    expected = eps[:, None] * moving + value - G
+    solution, batch = unknowns(t, x)
+    rows = formulation.residuals(solution, batch)
+    found = rows["kinetic"] / formulation.row_weight * batch.size[:, None]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    energy = torch.cat([0.5 * v**2, torch.full_like(v, 0.25)])[: d * 40]
+    number = torch.cat([torch.ones_like(v), torch.zeros_like(v)])[: d * 40]
+    h = 1.0 - torch.exp(-t / eps)
+    for name_, power in (("mass", number), ("momentum", number * both), ("energy", energy)):
+        law = moving @ (w.repeat(d) * power)
+        torch.testing.assert_close(rows[name_] * h / batch.ease, law, rtol=1e-5, atol=1e-6)
+
+
+def test_fields_are_moments_of_f():
+    formulation = ESBGK(case_of("esbgk_smooth"), 40)
+    network = Network(formulation.inputs, formulation.outputs, 8, 2)
+    theta = network.initial(torch.Generator().manual_seed(5))
+    eps, t, x = tensors([0.3, 0.02], [0.05, 0.08], [-0.2, 0.3])
+    batch = formulation.prepare(eps, t, x)
+    solution = formulation.ansatz(network(theta, batch.inputs), batch)
+    rho, u, T = solution.W[0, :, 0].exp(), solution.W[0, :, 1], solution.W[0, :, 2].exp()
+    E, v, w = torch.exp(-t / eps)[:, None], formulation.v, formulation.w
+    M = formulation.equilibrium(rho, u, T, T) + solution.C[0]
+    first, second = (E * formulation.flight.on(v, t, x) + (1.0 - E) * M).split(40, dim=-1)
+    fields = formulation.fields_of(network(theta, batch.inputs[:1]), eps, t, x)
+    density = first @ w
+    c = v - (first @ (w * v) / density)[:, None]
+    along, across = (c**2 * first) @ w / density, 0.5 * (second @ w) / density
+    expected = {"rho": density, "T": 0.5 * (along + across), "sigma": along - across}
+    expected |= {"q": 0.5 * ((c**3 * first) @ w + 0.5 * (c * second) @ w), "A": (along - across) / (along + across)}
+    for name, value in expected.items():
+        torch.testing.assert_close(fields[name], value, rtol=1e-6, atol=1e-6)
+
+
+def test_correction_has_no_moments():
+    for formulation, d in ((BGK(case_of("sod"), 24), 1), (ESBGK(case_of("esbgk_riemann"), 24), 2)):
+        g = torch.randn(5, 24 * d, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) @ formulation.project
+        assert (g @ formulation.conserve).abs().max() < 1e-10 * g.abs().max()
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-4])
+def test_nothing_happens_far_from_a_jump(eps):
+    """Whatever the network says, the gas beyond the waves keeps its state."""
+    formulation = ESBGK(case_of("esbgk_riemann"), 32)
+    network = Network(formulation.inputs, formulation.outputs, 8, 2)
+    theta = network.initial(torch.Generator().manual_seed(1))
+    eps, t, x = tensors(eps, 0.01, [-0.9, 0.9])
+    fields = formulation.fields_of(network(theta, formulation.features(eps, t, x).unsqueeze(-3)), eps, t, x)
+    torch.testing.assert_close(fields["rho"], torch.tensor([1.0, 0.125], dtype=torch.float64), rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(fields["T"], torch.tensor([1.0, 0.25], dtype=torch.float64), rtol=1e-5, atol=0.0)
+
+
+def test_ends_and_rates_that_do_not_train_are_refused():
+    with pytest.raises(BadInput, match=r"boundary.left.kind = 'specular'"):
+        BGK(case_of("sod", None, "boundary.left=specular"), 8)
+    with pytest.raises(BadInput, match="equation.tau"):
+        ESBGK(case_of("esbgk_smooth", None, "equation.tau=filbet_jin"), 8)
+
+
+def test_an_end_that_lets_gas_in_holds_the_entering_half():
+    """problems.md (45) I: the rows of the ends are G minus the given Maxwellian for the entering directions only."""
+    formulation = BGK(case_of("bgk_riemann", "I"), 24)
+    eps, t, x = tensors(0.01, [0.05] * 8, [0.1] * 8)
+    batch = formulation.prepare(eps, t, x)
+    shape = (3, batch.t.numel())
+    W = torch.zeros(*shape, 3, dtype=torch.float64)
+    W[0] = torch.tensor([math.log(1.5), 0.0, math.log(1.5)], dtype=torch.float64)
+    rows = formulation.residuals(Solution(W, torch.zeros(*shape, 24, dtype=torch.float64)), batch)
+    assert rows["left"].abs().max() < 1e-12 < 1e-2 < rows["right"].abs().max()
+    assert rows["left"].shape[-1] == int((formulation.v > 0).sum())
