@@ -73,7 +73,9 @@ class Flight:
         for name in ("left", "right"):
             side = getattr(case.boundary, name)
             if side.kind not in ("periodic", "free", "inflow"):
-                raise BadInput(f"boundary.{name}.kind = '{side.kind}': gases train with periodic, free and in-flow ends")
+                raise BadInput(
+                    f"boundary.{name}.kind = '{side.kind}': gases train with periodic, free and in-flow ends"
+                )
             for key in FIELDS:
                 formula = getattr(side, key)
                 if formula is not None and "t" in formula.names:
@@ -176,7 +178,9 @@ class Flight:
 
         def loss(k: float) -> float:
             low, high = self.reach(k)
-            return max(math.exp(-0.5 * k * k), math.exp(-2.0 * math.pi**2 * self.cold * ((nodes - 1) / (high - low)) ** 2))
+            return max(
+                math.exp(-0.5 * k * k), math.exp(-2.0 * math.pi**2 * self.cold * ((nodes - 1) / (high - low)) ** 2)
+            )
 
         return self.reach(min(np.linspace(3.5, FAR, 100), key=loss))
 

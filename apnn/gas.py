@@ -18,9 +18,15 @@ $$ (\ln\rho, u, \ln T)_W = (\ln\rho, u, \ln T)_F + \Big(\frac{t}{t+t_0}\Big)^2 N
    a = \frac{\ell}{\ell+t+t_0},\ \ \ell = \frac{\varepsilon t}{\varepsilon+t} . $$
 
 The moments of free flight have the right first derivative in t at t = 0 for every eps (that of Euler), so N starts with the
-square of t; t_0 = 0 where the data are two constants: W then depends on (x/t, t/eps) alone and so do the inputs.  a is the
-size of Chapman and Enskog's correction at gradients 1/(t+t_0), 1 in the shocks of a jump and in the layers of the ends.
-The moments of ghat are removed by one fixed matrix.  At an end that lets gas in, G must enter as F does:
+square of t.  a is the size of Chapman and Enskog's correction at gradients 1/(t+t_0), 1 in the shocks of a jump and in the
+layers of the ends.  The moments of ghat are removed by one fixed matrix.
+
+**A jump** between two constants has t_0 = 0 and no scale: f depends on (x/t, t/eps, v) alone, and so do the inputs, among
+them the places of the waves of the limit's Riemann problem in units of their thickness.  There the known part of W are both
+ends' states and their mean between the waves, and N and ghat carry a window that closes outside: nothing else would keep
+the gas there in its state once E is gone.
+
+**Ends.**  At an end that lets gas in, G must enter as F does:
 
 $$ R_{\rm left} = h\,(G - M_{\rm left}),\ v>0, \qquad R_{\rm right}\ \text{likewise},\ v<0 . $$
 
@@ -36,7 +42,6 @@ import torch
 from torch import Tensor
 
 from solvers.problem.case import Case
-from solvers.problem.status import BadInput
 
 from .features import harmonics, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
@@ -61,7 +66,7 @@ class Batch:
     t: Tensor
     eps: Tensor
     x: Tensor
-    base: Tensor  # (..., 3, B, 3): (ln rho, u, ln T)_F with d_t, d_x
+    base: Tensor  # (..., 3, B, 3): (ln rho, u, ln T) without the network, with d_t, d_x
     A: Tensor  # (..., 3, B): amplitude of N
     a: Tensor  # (..., 3, B): amplitude of ghat
     size: Tensor  # (..., B): a, what the kinetic rows are divided by
@@ -90,7 +95,6 @@ class Gas:
         self.low, self.high = case.domain.x
         self.t_end = case.domain.t_end
         self.periodic = flight.periodic
-        self.on_moments = bool(int(__import__("os").environ.get("MOM", "1"))) and not flight.similar
         # what leaves a jump does not reach the ends: x/t knows none
         self.open_ends = () if self.periodic or flight.similar else ("left", "right")
         self.residual_names = (*CONSERVED, "kinetic", *self.open_ends)
@@ -165,10 +169,7 @@ class Gas:
                 away = sign * (x - at)
                 columns.append(torch.exp(-away / (self.layer(eps) + 1e-3 * flight.span)))
         for wave in flight.waves:
-            if flight.similar:
-                width = self.wave_width(wave, eps, t)
-            else:
-                width = torch.full_like(t, flight.length)
+            width = self.wave_width(wave, eps, t) if flight.similar else torch.full_like(t, flight.length)
             columns.append(torch.tanh((s - wave.speed * t) / width))
         return columns
 
@@ -198,15 +199,12 @@ class Gas:
             found.append(0.5 * (1.0 + torch.tanh(z + 3.0 * sign)))
         return found[0], found[1]
 
-    def base(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """(ln rho, u, ln T) without the network, (..., B, 3), where it is not the moments of F."""
-        if self.flight.similar:
-            assert self.flight.ends is not None
-            first, last = self.window(eps, t, x)
-            left, right = (torch.tensor([math.log(rho), u, math.log(T)]).to(x) for rho, u, T in self.flight.ends)
-            return left + (right - left) * (0.5 * (first + last)).unsqueeze(-1)
-        rho, u, T = self.flight.initial(x)
-        return torch.stack([rho.log(), u, T.log()], dim=-1)
+    def jump_base(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """(ln rho, u, ln T) without the network for a jump, (..., B, 3): both ends' states, and their mean between the waves."""
+        assert self.flight.ends is not None
+        first, last = self.window(eps, t, x)
+        left, right = (torch.tensor([math.log(rho), u, math.log(T)]).to(x) for rho, u, T in self.flight.ends)
+        return left + (right - left) * (0.5 * (first + last)).unsqueeze(-1)
 
     def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """A, the amplitude of ghat and its size a, stacked along axis -2."""
@@ -215,7 +213,7 @@ class Gas:
             first, last = self.window(eps, t, x)
             A = first * (1.0 - last)
         else:
-            A = (t / (t + flight.t0)) ** (2 if self.on_moments else 1)
+            A = (t / (t + flight.t0)) ** 2
         short = eps * t / (eps + t)
         a = short / (short + t + flight.t0)
         rest = 1.0 - a
@@ -261,7 +259,7 @@ class Gas:
         value, by_t = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 1, :, :],))
         _, by_x = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 2, :, :],))
         moments = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
-        base = moments if self.on_moments else with_tangents(self.base, eps, t, x)
+        base = with_tangents(self.jump_base, eps, t, x) if flight.similar else moments
         one = torch.ones_like(t)
         known, known_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
         _, known_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
@@ -269,7 +267,19 @@ class Gas:
         shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
         shift[0] = self.offset
         inputs = torch.cat([(moments - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
-        return Batch(inputs, t, eps, x, base, A, a, known[..., 2, :], self.ease(eps, t, x), U[..., 0, :, :].transpose(-1, -2).contiguous(), walls)
+        return Batch(
+            inputs,
+            t,
+            eps,
+            x,
+            base,
+            A,
+            a,
+            known[..., 2, :],
+            self.ease(eps, t, x),
+            U[..., 0, :, :].transpose(-1, -2).contiguous(),
+            walls,
+        )
 
     # --- unknowns and residuals
 
@@ -367,7 +377,7 @@ class Gas:
         d = self.d
         A, a, _ = self.amplitudes(eps, t, x).unbind(-2)
         streamed = self.flight.moments(t, x)
-        base = self.flight.state(streamed).transpose(-1, -2) if self.on_moments else self.base(eps, t, x)
+        base = self.jump_base(eps, t, x) if self.flight.similar else self.flight.state(streamed).transpose(-1, -2)
         W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
         C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
         rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
@@ -409,11 +419,3 @@ class Gas:
             near = wave.speed + 2.0 * width * (2.0 * (y - start) / share - 1.0)
             xi = torch.where((y >= start) & (y < start + share), near, xi)
         return t, (flight.origin + xi * t).clamp(self.low, self.high)
-
-
-def velocity_dimension_of(case: Case, known: tuple[int, ...]) -> int:
-    """The case's number of velocity components, one of `known`."""
-    d: int = case.equation.velocity_dimension
-    if d not in known:
-        raise BadInput(f"equation.velocity_dimension = {d}: this formulation handles {', '.join(map(str, known))}")
-    return d
