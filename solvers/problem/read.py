@@ -268,6 +268,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> Iterable[Mistake
                 yield Mistake(path, f"unknown key '{path[-1]}': {nearest(path[-1], allowed)}")
             case "missing":
                 yield Mistake(path, f"the key '{path[-1]}' is missing")
+            case "less_than_equal" if path[-1] == "cfl":
+                yield Mistake(path, f"is outside of the stable range: at most {item['ctx']['le']:g}")
             case _:
                 yield Mistake(path, item["msg"].removeprefix("Value error, "))
 

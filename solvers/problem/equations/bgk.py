@@ -14,29 +14,14 @@ References: Bhatnagar, Gross, Krook (1954), Phys. Rev. 94, 511, DOI 10.1103/Phys
 """
 
 from collections.abc import Iterator
-from math import erf
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-
-from ..equation import EquationTable, SideTable, Table, side_problems
+from ..equation import EquationTable, SideTable, Table
 from ..expression import Expression, In
+from ..velocity_box import gas_problems
 
 if TYPE_CHECKING:
     from ..case import Case
-
-#: largest share of mass or energy of a state that may lie outside the velocity interval
-VELOCITY_LOSS = 1e-4
-
-
-def tail_loss(u: float, T: float, low: float, high: float) -> tuple[float, float]:
-    """Shares of the mass and of the thermal energy of M(1, u, T) that lie outside [low, high] (dimensionless)."""
-    mass = energy = 0.0
-    for z in ((high - u) / np.sqrt(T), (u - low) / np.sqrt(T)):
-        tail = 0.5 * (1.0 - erf(z / np.sqrt(2.0)))
-        mass += tail
-        energy += tail + z * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
-    return mass, energy
 
 
 class Initial(Table):
@@ -90,32 +75,4 @@ class Equation(EquationTable):
         return (self.velocity_dimension + 2.0) / self.velocity_dimension
 
     def problems(self, case: "Case") -> Iterator[tuple[tuple[str, ...], str]]:
-        x = case.sample_x()
-        low, high = case.velocity.interval
-        for eps in case.knudsen.evaluate:
-            state = {name: getattr(case.initial, name)(x=x, eps=eps) for name in ("rho", "u", "T")}
-            bad = [name for name, value in state.items() if not np.isfinite(value).all()]
-            for name in bad:
-                at = x[~np.isfinite(state[name])][0]
-                yield ("initial", name), f"is not finite at x = {at:.6g}"
-            for name in ("rho", "T"):
-                if name not in bad and (value := state[name]).min() <= 0.0:
-                    yield (
-                        ("initial", name),
-                        f"must be positive, but is {value.min():.6g} at x = {x[value.argmin()]:.6g}",
-                    )
-                    bad.append(name)
-            if not bad:
-                losses = [tail_loss(u, T, low, high) for u, T in zip(state["u"], state["T"], strict=True)]
-                worst = int(np.argmax([energy for _, energy in losses]))
-                mass, energy = losses[worst]
-                if energy > VELOCITY_LOSS:
-                    yield (
-                        ("velocity", "range"),
-                        f"[{low:g}, {high:g}] is too narrow: the state u = {state['u'][worst]:.4g}, "
-                        f"T = {state['T'][worst]:.4g} at x = {x[worst]:.4g} loses {mass:.2%} of its mass and "
-                        f"{energy:.2%} of its energy (at most {VELOCITY_LOSS:.2%} allowed); widen the interval",
-                    )
-            if bad or not any("eps" in getattr(case.initial, name).names for name in state):
-                break
-        yield from side_problems(case.boundary, {"diffuse": ("T",), "inflow": ("rho", "u", "T")})
+        yield from gas_problems(case)

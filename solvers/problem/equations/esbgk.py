@@ -21,12 +21,11 @@ from collections.abc import Iterator
 from math import pi
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
-from ..equation import EquationTable, side_problems
-from ..riemann_states import middle_states
-from .bgk import VELOCITY_LOSS, Boundary, Initial, tail_loss
+from ..equation import EquationTable
+from ..velocity_box import gas_problems
+from .bgk import Boundary, Initial
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -78,53 +77,4 @@ class Equation(EquationTable):
         return 0.45 * pi * rho if self.tau == "filbet_jin" else 1.0 + 0.0 * rho
 
     def problems(self, case: "Case") -> Iterator[tuple[tuple[str, ...], str]]:
-        x = case.sample_x()
-        for eps in case.knudsen.evaluate:
-            state = {name: getattr(case.initial, name)(x=x, eps=eps) for name in ("rho", "u", "T")}
-            bad = [name for name, value in state.items() if not np.isfinite(value).all()]
-            for name in bad:
-                at = x[~np.isfinite(state[name])][0]
-                yield ("initial", name), f"is not finite at x = {at:.6g}"
-            for name in ("rho", "T"):
-                if name not in bad and (value := state[name]).min() <= 0.0:
-                    at = x[value.argmin()]
-                    yield ("initial", name), f"must be positive, but is {value.min():.6g} at x = {at:.6g}"
-                    bad.append(name)
-            if not bad:
-                yield from self._box_problems(case, x, state)
-            if bad or not any("eps" in getattr(case.initial, name).names for name in state):
-                break
-        yield from side_problems(case.boundary, {"diffuse": ("T",), "inflow": ("rho", "u", "T")})
-
-    def _box_problems(self, case: "Case", x: Any, state: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-        """States, those between the two ends' states included, that the velocity rectangle does not hold."""
-        named = [(f"the state at x = {at:.4g}", u, T) for at, u, T in zip(x, state["u"], state["T"], strict=True)]
-        left, right = ((float(state["rho"][k]), float(state["u"][k]), float(state["T"][k])) for k in (0, -1))
-        if left != right:
-            named += [
-                (f"the hot state {side} of the contact of the Riemann problem", u, T)
-                for side, (_, u, T) in zip(("left", "right"), middle_states(left, right, self.gamma), strict=True)
-            ]
-        velocity: Any = case.velocity
-        for key, nodes_key, (low, high), nodes, moving in (
-            ("range", "nodes", velocity.range, velocity.nodes, True),
-            ("range2", "nodes2", velocity.range2, velocity.nodes2, False),
-        ):
-            losses = [tail_loss(u if moving else 0.0, T, low, high) for _, u, T in named]
-            worst = int(np.argmax([energy for _, energy in losses]))
-            name, u, T = named[worst]
-            mass, energy = losses[worst]
-            if energy > VELOCITY_LOSS:
-                yield (
-                    ("velocity", key),
-                    f"[{low:g}, {high:g}] is too narrow: {name}, u = {u:.4g}, T = {T:.4g}, loses {mass:.2%} of its mass "
-                    f"and {energy:.2%} of its energy (at most {VELOCITY_LOSS:.2%} allowed); widen the interval",
-                )
-            name, u, T = min(named, key=lambda entry: entry[2])
-            error = float(np.exp(-2.0 * pi**2 * T * ((nodes - 1) / (high - low)) ** 2))
-            if error > VELOCITY_LOSS:
-                yield (
-                    ("velocity", nodes_key),
-                    f"{nodes} nodes on [{low:g}, {high:g}] are too few: {name}, T = {T:.4g}, is integrated with an error "
-                    f"of {error:.2%} (at most {VELOCITY_LOSS:.2%} allowed)",
-                )
+        yield from gas_problems(case)

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kinetic_cli.cases import ENGINES
 from solvers.problem.read import case_from_data, read_case
+from solvers.problem.registry import schemes
 from solvers.problem.status import BadInput
 
 CASES = sorted((Path(__file__).parents[3] / "cases").glob("*.toml"))
@@ -95,6 +97,57 @@ def test_mistake_is_named(override, message):
     with pytest.raises(BadInput, match=r"sod\.toml") as caught:
         read_case(SOD, overrides=[override])
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["velocity.range=[-4.5, 4.5]"],
+            r"hot state right of the contact .* T = 1.599, loses 0.11% of its mass and 1.2",
+        ),
+        (["velocity.range=[-3.0, 3.0]", "initial.T=1"], r"T = 1.811, loses 3.97% of its mass and 21.26% of"),
+        (
+            ["velocity.nodes=12"],
+            r"velocity.nodes = 12: 12 nodes .* too few: the state left of the contact .*, T = 0.4207, .* error of 8",
+        ),
+        (
+            ["boundary.left={kind='inflow', rho=1, u=8, T=1}"],
+            r"what enters at the left end at t = 0, u = 8, .* loses 2.28% of",
+        ),
+        (
+            ["boundary.left={kind='inflow', rho=1, u=0, T='1 - 20*t'}"],
+            r"boundary.left: T must be positive, but is -1 at t = 0.1",
+        ),
+        (["boundary.right={kind='diffuse', T='1 + 60*t'}"], r"what enters at the right end at t = 0.1, u = 0, T = 7"),
+        (["boundary.right={kind='diffuse', T='log(t - 1)'}"], r"boundary.right: T is not finite at t = 0"),
+        (["initial.T='0.5 - x'"], r"initial.T = .* must be positive, but is 0 at x = 0.5"),
+    ],
+)
+def test_states_that_the_velocities_do_not_hold_are_named(overrides, message):
+    with pytest.raises(BadInput, match=message):
+        read_case(SOD, overrides=overrides)
+
+
+@pytest.mark.parametrize("scheme", ["imex", "dugks"])
+def test_cfl_outside_of_the_stable_range(scheme):
+    settings = [f"reference.scheme={scheme}", "reference.cfl=1.3"]
+    with pytest.raises(BadInput, match=r"sod.toml:\d+: reference.cfl = 1.3: is outside of the stable range: at most 1"):
+        read_case(SOD, None, settings, ENGINES)
+
+
+def test_doping_and_temperature_must_be_positive_and_layers_resolved():
+    diode, layer = (SOD.with_name(f"{name}.toml") for name in ("diode", "transport_boundary_layer"))
+    with pytest.raises(BadInput, match=r"equation.doping = .*: must be positive, but is -0.499"):
+        read_case(diode, overrides=["equation.doping='0.5 - 0.999*x*x'"])
+    with pytest.raises(BadInput, match=r"equation.theta = -1"):
+        read_case(diode, overrides=["equation.theta=-1.0"])
+    case = read_case(layer, None, ["reference.graded=0"], ENGINES)
+    scheme = schemes.load("discrete_ordinates")()
+    with pytest.raises(
+        BadInput, match=r"uniform mesh of 45 cells .* does not resolve the boundary layer of width 0.0001"
+    ):
+        scheme.coordinates(case, scheme.Options.model_validate(case.reference))
 
 
 @pytest.mark.parametrize("override", ["nonsense", "a b=1", "=1"])
