@@ -5,8 +5,13 @@ import pytest
 
 from kinetic_cli.cases import load_case, shipped_cases
 from solvers.estimate import Estimator
-from solvers.problem.distance import relative_l2
+from solvers.limits.euler import riemann
+from solvers.problem.distance import cell_weights, relative_l2
+from solvers.problem.maxwellian import maxwellian
+from solvers.problem.moments import moments
 from solvers.problem.registry import schemes
+from solvers.verification import euler_riemann, transport_fourier_modes
+from solvers.verification.inflow_collision_series import CollisionSeries
 
 
 def run(case):
@@ -55,3 +60,86 @@ def test_bar_of_two_grids_assumes_first_order_and_none_without():
     assert list(nothing.march()) == []
     assert nothing.share == 0.0
     assert np.isnan(nothing.estimate(0.1, "rho", np.ones(32)).error)
+
+
+def small(name, eps, *settings):
+    """A shipped case at one Knudsen number."""
+    return load_case(shipped_cases()[name], None, [f"knudsen.evaluate=[{eps}]", "knudsen.unseen=[]", *settings])
+
+
+def free_flight(case, eps, t, x):
+    """Moments of f_0(x - v t, v), f_0 Maxwellian."""
+    v = np.linspace(-12.0, 12.0, 4001)
+    back = x[:, None] - t * v
+    f = maxwellian(case.initial.rho(x=back, eps=eps), 0.0, case.initial.T(x=back, eps=eps), v)
+    return dict(zip(("rho", "u", "T", "q"), moments(f, v, np.full(v.size, v[1] - v[0])), strict=True))
+
+
+def finer_spectral(case, eps, t, x):
+    """`fourier_exponential` on the case's own points, with far more of them and of the steps."""
+    scheme = schemes.load("fourier_exponential")()
+    cells = x.size * (3 if x.size % 2 else 2) + x.size * (x.size % 2 == 0)
+    options = scheme.Options(cells=cells, steps=240)
+    fine = case.model_copy(update={"velocity": case.velocity.model_copy(update={"nodes": 96})})
+    filled = [s for s in scheme.march(fine, eps, options) if s.fields]
+    last = min(filled, key=lambda snapshot: abs(snapshot.t - t))
+    return {name: value[1::3] for name, value in last.fields.items()}
+
+
+def periodic_modes(case, eps, t, x):
+    return {"rho": transport_fourier_modes.exact(case, eps, t, x)}
+
+
+def half_space(case, eps, t, x):
+    return {"rho": CollisionSeries(t / eps**2)(x / eps)}
+
+
+def euler_tube(case, eps, t, x):
+    return {"rho": riemann(*euler_riemann.SOD, case.equation.gamma, x / t)[0]}
+
+
+def known():
+    """(name, case, exact fields, how much larger than the error the bar may be)."""
+    waves = ["reference.scheme=imex", "reference.cells=81", "velocity.nodes=64", "domain.output_times=[0.05, 0.1]"]
+    spectral = ["reference.cells=54", "reference.steps=36", "velocity.nodes=64", "domain.output_times=[0.05, 0.1]"]
+    tube = euler_riemann.tube(euler_riemann.BGK1, euler_riemann.SOD, (-9.0, 9.0), 64)
+    slab = ["reference.cells=27", "reference.steps=9", "velocity.nodes=12", "domain.output_times=[0.1]"]
+    for eps in (1.0, 1e-2):
+        modes = transport_fourier_modes.make_case(eps, [0.02, 0.1])
+        graded = {"scheme": "discrete_ordinates", "cells": 81, "graded": 9, "steps": 9}
+        yield f"slab modes {eps:g}", modes.model_copy(update={"reference": graded}), periodic_modes, 300.0
+    for eps in (1.0, 0.3):
+        yield f"half space {eps:g}", small("transport_inflow", eps, *slab), half_space, 300.0
+    yield "free flight", small("bgk_smooth", 1e10, *waves), free_flight, 300.0
+    for eps in (1.0, 1e-2, 1e-4):
+        yield f"imex {eps:g}", small("bgk_smooth", eps, *waves), finer_spectral, 300.0
+        yield f"spectral {eps:g}", small("bgk_smooth", eps, *spectral), finer_spectral, 1e4
+    for scheme in ("imex", "dugks"):
+        yield (
+            f"tube {scheme}",
+            tube.model_copy(
+                update={
+                    "knudsen": tube.knudsen.model_copy(update={"evaluate": (1e-7,)}),
+                    "reference": {"scheme": scheme, "cells": 135},
+                }
+            ),
+            euler_tube,
+            30.0,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "exact", "loose"), list(known()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_bar_brackets_the_true_error(name, case, exact, loose):
+    """Every field that is known exactly: error <= bar, and the bar is not beyond use."""
+    estimator, filled = run(case)
+    for snapshot in filled:
+        truth = exact(case, estimator.eps, snapshot.t, estimator.axes["x"])
+        for field, value in truth.items():
+            computed = snapshot.fields[field]
+            error = relative_l2(computed, value, cell_weights({"x": estimator.axes["x"]}))
+            bar = estimator.estimate(snapshot.t, field, computed).error
+
+            assert error <= bar + 1e-12, field
+            assert bar <= loose * error + 1e-11, field
