@@ -150,6 +150,93 @@ ENTRIES = {
         1990,
         "10.1007/BF01386395",
     ),
+    "alexander1977diagonally": (
+        "article",
+        "Alexander, Roger",
+        "Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s",
+        1977,
+        "10.1137/0714068",
+    ),
+    "adams2001discontinuous": (
+        "article",
+        "Adams, Marvin L.",
+        "Discontinuous finite element transport solutions in thick diffusive problems",
+        2001,
+        "10.13182/NSE00-41",
+    ),
+    "adams2002fast": (
+        "article",
+        "Adams, Marvin L. and Larsen, Edward W.",
+        "Fast iterative methods for discrete-ordinates particle transport calculations",
+        2002,
+        "10.1016/S0149-1970(01)00023-3",
+    ),
+    "warsa2004krylov": (
+        "article",
+        "Warsa, James S. and Wareing, Todd A. and Morel, Jim E.",
+        "Krylov iterative methods and the degraded effectiveness of diffusion synthetic acceleration for "
+        "multidimensional S_N calculations in problems with material discontinuities",
+        2004,
+        "10.13182/NSE02-14",
+    ),
+    "wang2010diffusion": (
+        "article",
+        "Wang, Yaqi and Ragusa, Jean C.",
+        "Diffusion synthetic acceleration for high-order discontinuous finite element S_N transport schemes and "
+        "application to locally refined unstructured meshes",
+        2010,
+        "10.13182/NSE09-46",
+    ),
+    "egger2012mixed": (
+        "article",
+        "Egger, Herbert and Schlottbom, Matthias",
+        "A mixed variational framework for the radiative transfer equation",
+        2012,
+        "10.1142/S021820251150014X",
+    ),
+    "hairer1996solving": (
+        "book",
+        "Hairer, Ernst and Wanner, Gerhard",
+        "Solving Ordinary Differential Equations II: Stiff and Differential-Algebraic Problems",
+        1996,
+        "10.1007/978-3-642-05221-7",
+    ),
+    "scharfetter1969large": (
+        "article",
+        "Scharfetter, D. L. and Gummel, H. K.",
+        "Large-signal analysis of a silicon Read diode oscillator",
+        1969,
+        "10.1109/T-ED.1969.16566",
+    ),
+    "schmeiser1998convergence": (
+        "article",
+        "Schmeiser, Christian and Zwirchmayr, Alexander",
+        "Convergence of moment methods for linear kinetic equations",
+        1998,
+        "10.1137/S0036142996304516",
+    ),
+    "parker2015fourier": (
+        "article",
+        "Parker, Joseph T. and Dellar, Paul J.",
+        "Fourier-Hermite spectral representation for the Vlasov-Poisson system in the weakly collisional limit",
+        2015,
+        "10.1017/S0022377814001287",
+    ),
+    "lemou2008new": (
+        "article",
+        "Lemou, Mohammed and Mieussens, Luc",
+        "A new asymptotic preserving scheme based on micro-macro formulation for linear kinetic equations in the "
+        "diffusion limit",
+        2008,
+        "10.1137/07069479X",
+    ),
+    "jang2015high": (
+        "article",
+        "Jang, Juhi and Li, Fengyan and Qiu, Jing-Mei and Xiong, Tao",
+        "High order asymptotic preserving DG-IMEX schemes for discrete-velocity kinetic equations in a diffusive scaling",
+        2015,
+        "10.1016/j.jcp.2014.10.025",
+    ),
 }
 
 

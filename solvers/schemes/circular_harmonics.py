@@ -113,6 +113,7 @@ class Scheme(SchemeBase):
     conserves = ("mass",)
     positive = False
     ratio = 2
+    references = ("egger2012mixed", "alexander1977diagonally")
     small = ("reference.cells=9", "reference.elements=6", "reference.harmonics=3", "reference.steps=4")
     Options = Options
 

@@ -409,6 +409,13 @@ class Scheme(SchemeBase):
     conserves = ("mass",)
     positive = False
     rate = 2.4e6
+    references = (
+        "alexander1977diagonally",
+        "adams2001discontinuous",
+        "adams2002fast",
+        "wang2010diffusion",
+        "warsa2004krylov",
+    )
     ratio = 2
     small = ("reference.cells=9", "reference.elements=6", "velocity.nodes=8", "reference.steps=4")
     Options = Options

@@ -174,6 +174,7 @@ class Scheme(SchemeBase):
     conserves = ("mass",)
     positive = False
     rate = 2.0e6
+    references = ("hairer1996solving", "scharfetter1969large", "schmeiser1998convergence", "parker2015fourier")
     small = ("reference.cells=27", "reference.steps=6", "velocity.nodes=16")
     Options = Options
 

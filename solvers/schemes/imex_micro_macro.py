@@ -228,6 +228,7 @@ class Scheme(SchemeBase):
     conserves = ("mass",)
     positive = False
     rate = 7.0e7
+    references = ("lemou2008new", "jang2015high", "ascher1997implicit")
     small = ("reference.cells=27", "reference.velocities=36")
     Options = Options
 
