@@ -1,4 +1,4 @@
-"""What this machine can do, measured in the run that needs it: copy bandwidth and rate of fused multiply-adds, by threads.
+"""What this machine can do, measured in the run that needs it: copy bandwidth, fused multiply-adds, divisions, by threads.
 
 Every probe returns the best of REPEATS turns, in CPU time with one thread and in wall time with more, so that other work on the
 machine matters as little as it can.  Compilation is excluded.
@@ -40,6 +40,14 @@ def horner(x, y, turns):
                 y[i, k] = p * q  # their sum could be had from one polynomial
 
 
+@njit(cache=True, parallel=True, error_model="numpy")
+def reciprocals(x, y, turns):
+    for i in prange(x.shape[0]):
+        for turn in range(turns):
+            for k in range(x.shape[1]):
+                y[i, k] = 1.0 / (x[i, k] + turn)
+
+
 def clock(threads: int) -> Callable[[], float]:
     """CPU time of the process for one thread, wall time for more."""
     return time.process_time if threads == 1 else time.perf_counter
@@ -78,6 +86,14 @@ def flop_rate(threads: int = 1) -> float:
     return 4.0 * DEGREE * x.size * turns / best(lambda: horner(x, y, turns), threads)
 
 
+def division_rate(threads: int = 1) -> float:
+    """Divisions per second of doubles in the first cache."""
+    x = np.full((2 * threads, ROW), 0.5)
+    y = np.zeros_like(x)
+    turns = 4000
+    return x.size * turns / best(lambda: reciprocals(x, y, turns), threads)
+
+
 def describe() -> dict[str, object]:
     """Processor, cores and how busy they are with other work."""
     busy = os.getloadavg()[0]
@@ -87,4 +103,5 @@ def describe() -> dict[str, object]:
 if __name__ == "__main__":
     print(describe())
     for threads in range(1, (os.cpu_count() or 1) + 1):
-        print(f"{threads} threads: {flop_rate(threads):.2e} operations/s, {copy_bandwidth(10**8, threads):.2e} bytes/s")
+        rates = flop_rate(threads), division_rate(threads), copy_bandwidth(10**8, threads)
+        print("{} threads: {:.2e} operations/s, {:.2e} divisions/s, {:.2e} bytes/s".format(threads, *rates))
