@@ -1,74 +1,227 @@
-"""Accuracy and cost of the slab-transport reference; writes benchmarks/results/reference_transport.json.
+"""Accuracy and cost of the slab-transport references; writes benchmarks/results/reference_transport.json.
 
-Per evaluated eps, at default settings: CPU seconds of one march, and the relative L2 error (cell-width weighted)
-at every output time against the truth where there is one (`true`: the collision series until the front meets the far end or
-rho there is below 1e-7; the diffusion limit at eps = 1e-8).  `cost` holds the CPU seconds against
-cells; compilation is excluded.
+rows      per scheme and evaluated eps of `transport_inflow`, at default settings: CPU seconds of one march, and the relative L2
+          error (cell-width weighted) at every output time against the truth where there is one (the collision series until the
+          front meets the far end or rho there is below 1e-7; the diffusion limit at eps = 1e-8)
+cost      CPU seconds against cells, velocity nodes and eps
+kernel    cell updates (one cell, one ordinate) per second of the sweep that discrete_ordinates spends its time in, against the
+          rates of the same run: copying arrays of the kernel's own size, copying from main memory, and fused multiply-adds in
+          registers; against the same sweep in plain NumPy; with one thread and with two
+peer      seconds to an error of 1e-2 and 1e-3 in rho at eps = 1, t = 0.1, of both schemes and of MC/DC (CEMeNT's Monte Carlo
+          code), extrapolated by the 1/sqrt(histories) of Monte Carlo from the error of one run; set MCDC_PYTHON to an
+          interpreter that has it, else the row says that it is missing
+
+Kernels are the best of many short runs in wall seconds; everything else is CPU seconds of one thread; compilation is excluded.
+`load` is the machine's load average at the start.  Run with NUMBA_NUM_THREADS=2.
 """
 
 import json
+import os
+import platform
 import resource
+import subprocess
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 
+from solvers.compile import njit
 from solvers.limits.diffusion import Limit
 from solvers.problem.case import Case
+from solvers.problem.distance import cell_widths, relative_l2
 from solvers.problem.read import read_case
-from solvers.schemes.discrete_ordinates import Options, Scheme
+from solvers.schemes import discrete_ordinates, micro_macro
+from solvers.schemes._collided_sweep import BLOCK, sweep
 from solvers.verification.inflow_collision_series import CollisionSeries
 
 ROOT = Path(__file__).parent
+PAIR = (discrete_ordinates, micro_macro)
+#: floating-point operations of one cell update: 5 for the trace, 2 to scale it, 9 for the right side, 15 to solve, 6 for <f>
+OPERATIONS = 37
+#: bytes of one: 9 numbers of the inverse and 3 of the state read, 3 of f read (to be written) and written
+BYTES = 8 * (9 + 3 + 3 + 3)
 
 
 def inflow(nodes: int = 16) -> Case:
     return read_case(ROOT.parent / "cases/transport_inflow.toml", overrides=[f"velocity.nodes={nodes}"])
 
 
-def solve(case: Case, eps: float, options: Options) -> tuple[dict[float, np.ndarray], float]:
+def solve(module: Any, case: Case, eps: float, **settings: Any) -> tuple[np.ndarray, dict[float, np.ndarray], float]:
+    scheme, options = module.Scheme(), module.Options(**settings)
     start = time.process_time()
-    rho = {s.t: s.fields["rho"] for s in Scheme().march(case, eps, options) if s.fields}
-    return rho, time.process_time() - start
+    rho = {s.t: s.fields["rho"] for s in scheme.march(case, eps, options) if s.fields}
+    return scheme.coordinates(case, options)["x"], rho, time.process_time() - start
 
 
-def distance(h: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.sqrt((h * (a - b) ** 2).sum() / (h * b**2).sum()))
+def truth(case: Case, eps: float, t: float, x: np.ndarray) -> np.ndarray | None:
+    # beyond t = eps the far end has been met; it is felt where rho is above 1e-7, which grows like erfc
+    if t <= 1.0001 * eps or (eps >= 0.01 and t < 0.021):
+        return CollisionSeries(t / eps**2)(x / eps)
+    return Limit().solve(case, {"x": x}, np.array([t]))["rho"][0] if eps <= 1e-8 else None
+
+
+def accuracy(case: Case) -> list[dict[str, Any]]:
+    rows = []
+    for module in PAIR:
+        solve(module, case, 1.0, **small(module))  # compiles
+        for eps in case.knudsen.evaluate:
+            x, solution, seconds = solve(module, case, eps)
+            row: dict[str, Any] = {"scheme": module.Options().scheme, "eps": eps, "cpu_seconds": seconds, "true": {}}
+            for t, rho in solution.items():
+                if (exact := truth(case, eps, t, x)) is not None:
+                    row["true"][f"{t:g}"] = relative_l2(rho, exact, cell_widths(x))
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def small(module: Any) -> dict[str, Any]:
+    options = module.Scheme().coarser(module.Options())
+    return {name: value for name, value in options if value != getattr(module.Options(), name)}
+
+
+def cost() -> list[dict[str, Any]]:
+    rows = []
+    for module in PAIR:
+        for nodes, settings in ((16, {}), (8, {}), (16, small(module))):
+            for eps in (1.0, 1e-2, 1e-4, 1e-8):
+                if nodes == 16 and not settings:
+                    continue  # among the rows
+                seconds = solve(module, inflow(nodes), eps, **settings)[2]
+                cells = module.Options(**settings).cells
+                name = module.Options().scheme
+                rows.append({"scheme": name, "cells": cells, "nodes": nodes, "eps": eps, "cpu_seconds": seconds})
+    return rows
+
+
+def best(run: Callable[[], Any], repeat: int = 200, seconds: float = 6.0) -> float:
+    """Shortest wall seconds of many short runs."""
+    run()
+    found, end = [], time.perf_counter() + seconds
+    while len(found) < repeat and time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+@njit(fastmath=True)
+def multiply_add(x: np.ndarray, rounds: int) -> float:
+    """`rounds` fused multiply-adds on each of 64 numbers that stay in registers."""
+    for _ in range(rounds):
+        for i in range(64):
+            x[i] = x[i] * 0.999 + 1e-3
+    return float(x[0])
+
+
+def numpy_sweep(data: dict[str, np.ndarray]) -> np.ndarray:
+    """The sweep in plain NumPy, all ordinates of one sign at once, cell after cell; returns f."""
+    f = np.empty_like(data["state"])
+    for sign in (-1.0, 1.0):
+        chosen = data["v"][:, 0] * sign > 0.0
+        leave, inverse, state = (data[name][chosen] for name in ("leave", "inverse", "state"))
+        enter = data["enter"][chosen] * np.abs(data["v"][chosen])[:, None]
+        part, upwind = np.empty_like(state), np.zeros_like(leave)
+        for c in range(state.shape[1])[:: int(sign)]:
+            inflow = data["rate"][c] * (leave * upwind).sum(1)
+            right = state[:, c] + data["isotropic"][c][:, None] + enter * inflow[:, None]
+            upwind = part[:, c] = (inverse[:, c] * right[:, None]).sum(2)
+        f[chosen] = part
+    return f
+
+
+def kernel() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    cells, ordinates = 249, 64  # what transport_inflow has at eps = 1
+    z = 0.5 * (np.polynomial.legendre.leggauss(ordinates // 2)[0] + 1.0)
+    blocks = ordinates // BLOCK
+    shape = (blocks, cells, 3, BLOCK)
+    data = {
+        "v": np.concatenate([-z[::-1], z]).reshape(blocks, BLOCK),
+        "w": np.full((blocks, BLOCK), 1.0 / ordinates),
+        "inverse": 0.1 * rng.random((blocks, cells, 3, 3, BLOCK)),
+        "enter": rng.random((blocks, 3, BLOCK)),
+        "leave": rng.random((blocks, 3, BLOCK)),
+        "rate": rng.random(cells),
+        "state": rng.random(shape),
+        "isotropic": rng.random((cells, 3)),
+        "f": np.empty(shape),
+        "means": np.empty((blocks, cells, 3)),
+    }
+    updates = cells * ordinates
+    seconds = {}
+    for threads in (1, 2):
+        if threads <= numba.config.NUMBA_NUM_THREADS:
+            numba.set_num_threads(threads)
+            seconds[threads] = best(lambda: sweep(*data.values()), 4000, 20.0)
+    numba.set_num_threads(1)
+    np.testing.assert_allclose(numpy_sweep(data), data["f"], rtol=1e-12)
+    plain = best(lambda: numpy_sweep(data))
+    copies = {}
+    for name, size in (("same size", updates * BYTES // 16), ("main memory", 8_000_000)):
+        a, b = rng.random(size), np.empty(size)
+        copies[name] = 16.0 * size / best(lambda a=a, b=b: np.copyto(b, a), 400)  # type: ignore[misc]
+    x = np.ones(64)
+    flops = 2.0 * 64 * 20_000 / best(lambda: multiply_add(x, 20_000))
+    rate = updates / seconds[1]
+    bounds = {"copy bandwidth": copies["same size"] / BYTES, "flop rate": flops / OPERATIONS}
+    bound = min(bounds, key=lambda name: bounds[name])
+    return {
+        "cells": cells,
+        "ordinates": ordinates,
+        "updates_per_second": rate,
+        "bytes_per_update": BYTES,
+        "operations_per_update": OPERATIONS,
+        "copy_bytes_per_second": copies,
+        "flops_per_second": flops,
+        "bound": bound,
+        "share_of_bound": rate / bounds[bound],
+        "numpy_updates_per_second": updates / plain,
+        "against_numpy": plain / seconds[1],
+        "seconds_by_threads": seconds,
+        "parallel_efficiency": seconds[1] / (2.0 * seconds[2]) if 2 in seconds else None,
+    }
+
+
+def peer(rows: list[dict[str, Any]], histories: int = 1_000_000) -> dict[str, Any]:
+    """Monte Carlo at eps = 1, t = 0.1 on 100 cells."""
+    ours = {row["scheme"]: (row["cpu_seconds"], row["true"]["0.1"]) for row in rows if row["eps"] == 1.0}
+    found: dict[str, Any] = {name: {"cpu_seconds": s, "error": e} for name, (s, e) in ours.items()}
+    python = os.environ.get("MCDC_PYTHON")
+    if python is None:
+        return found | {"mcdc": "MCDC_PYTHON names no interpreter with the package mcdc"}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, str(ROOT / "peer_mcdc.py"), "1.0", "0.1", str(histories), "100", f"{folder}/out"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return found | {"mcdc": f"failed: {done.stderr.strip().splitlines()[-1]}"}
+    answer = json.loads(done.stdout.strip().splitlines()[-1])
+    x = (np.arange(100) + 0.5) / 100
+    error = relative_l2(np.array(answer["rho"]), CollisionSeries(0.1)(x), np.ones(100))
+    seconds = answer["seconds"]["simulation"]
+    times = {f"{wanted:g}": seconds * max(1.0, (error / wanted) ** 2) for wanted in (1e-2, 1e-3, 1e-4)}
+    return found | {"mcdc": answer | {"histories": histories, "error": error, "seconds_to_error": times, "rho": None}}
 
 
 def main() -> None:
-    case, options, scheme = inflow(), Options(), Scheme()
-    x, h = scheme.coordinates(case, options)["x"], np.diff(scheme.edges(case, options))
-    solve(case, 1.0, Options(cells=9, graded=3, steps=4))  # compiles
-    rows = []
-    for eps in case.knudsen.evaluate:
-        rho, seconds = solve(case, eps, options)
-        row = {"eps": eps, "cpu_seconds": seconds, "true": {}}
-        for t, values in rho.items():
-            # beyond t = eps the far end has been met; it is felt where rho is above 1e-7, which grows like erfc
-            if t <= 1.0001 * eps or (eps >= 0.01 and t < 0.021):
-                row["true"][f"{t:g}"] = distance(h, values, CollisionSeries(t / eps**2)(x / eps))
-            elif eps <= 1e-8:
-                limit = Limit().solve(case, {"x": x}, np.array([t]))["rho"][0]
-                row["true"][f"{t:g}"] = distance(h, values, limit)
-        rows.append(row)
-        print(row, flush=True)
-    cost = [
-        {"cells": cells, "eps": eps, "cpu_seconds": solve(case, eps, Options(cells=cells, graded=cells // 5))[1]}
-        for eps in (1.0, 1e-4)
-        for cells in (15,)
-    ]
-    report = {
-        "case": "transport_inflow",
-        "options": options.model_dump(),
-        "cells": x.size,
-        "rows": rows,
-        "cpu_seconds_evaluate": sum(row["cpu_seconds"] for row in rows),
-        "cost": cost,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    load = os.getloadavg()
+    report: dict[str, Any] = {"case": "transport_inflow", "machine": platform.processor() or platform.machine()}
+    report |= {"cores": os.cpu_count(), "load": load, "kernel": kernel()}
+    print(report["kernel"], flush=True)
+    rows = report["rows"] = accuracy(inflow())
+    report["cpu_seconds_evaluate"] = {
+        name: sum(row["cpu_seconds"] for row in rows if row["scheme"] == name)
+        for name in ("discrete_ordinates", "micro_macro")
     }
+    report["cost"] = cost()
+    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    report["peer"] = peer(rows)
     (ROOT / "results/reference_transport.json").write_text(json.dumps(report, indent=1) + "\n")
-    print({key: report[key] for key in ("cpu_seconds_evaluate", "cost", "peak_bytes")})
+    print({key: report[key] for key in ("cpu_seconds_evaluate", "peer", "peak_bytes", "load")})
 
 
 if __name__ == "__main__":

@@ -16,41 +16,39 @@ import numpy as np
 from ..compile import njit, prange
 from ..problem.scheme import Array
 
-BLOCK = 16  # ordinates that are swept side by side, one or two vector registers each
+BLOCK = 32  # ordinates that are swept side by side: a few vector registers, to hide the latency from cell to cell
 
 
 @njit(cache=True, parallel=True, error_model="numpy", fastmath={"contract"})
 def sweep(v, w, inverse, enter, leave, rate, state, isotropic, f, means):
-    """f = inverse (state + isotropic + what the upwind cell sends); arrays (cell, mode[, mode], ordinate).
+    """f = inverse (state + isotropic + what the upwind cell sends); arrays (block, cell, mode[, mode], ordinate).
 
-    leave, enter (mode, ordinate)   trace of the upwind cell, times rate (cell) |v| into the modes of this one
-    means (block, cell, mode)       the share of each block of ordinates, all of one sign, in <f>
+    leave, enter (block, mode, ordinate)   trace of the upwind cell, times rate (cell) |v| into the modes of this one
+    means (block, cell, mode)              the share of each block of ordinates, all of one sign, in <f>
     """
-    n = f.shape[0]
-    for block in prange(v.size // BLOCK):
-        first = block * BLOCK
-        forward = v[first] > 0.0
-        u0, u1, u2 = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
+    n = rate.size
+    for block in prange(v.shape[0]):
+        forward = v[block, 0] > 0.0
+        u, b, inflow = np.zeros((3, BLOCK)), np.empty((3, BLOCK)), np.empty(BLOCK)
+        speed, weight, out, into = np.abs(v[block]), w[block], leave[block], enter[block]
         for step in range(n):
             c = step if forward else n - 1 - step
+            A, S, F = inverse[block, c], state[block, c], f[block, c]
+            for q in range(BLOCK):
+                inflow[q] = (out[0, q] * u[0, q] + out[1, q] * u[1, q] + out[2, q] * u[2, q]) * (rate[c] * speed[q])
             s0, s1, s2 = isotropic[c, 0], isotropic[c, 1], isotropic[c, 2]
-            m0, m1, m2 = 0.0, 0.0, 0.0
             for q in range(BLOCK):
-                k = first + q
-                inflow = leave[0, k] * u0[q] + leave[1, k] * u1[q] + leave[2, k] * u2[q]
-                inflow *= rate[c] * abs(v[k])
-                b0 = state[c, 0, k] + s0 + enter[0, k] * inflow
-                b1 = state[c, 1, k] + s1 + enter[1, k] * inflow
-                b2 = state[c, 2, k] + s2 + enter[2, k] * inflow
-                u0[q] = inverse[c, 0, 0, k] * b0 + inverse[c, 0, 1, k] * b1 + inverse[c, 0, 2, k] * b2
-                u1[q] = inverse[c, 1, 0, k] * b0 + inverse[c, 1, 1, k] * b1 + inverse[c, 1, 2, k] * b2
-                u2[q] = inverse[c, 2, 0, k] * b0 + inverse[c, 2, 1, k] * b1 + inverse[c, 2, 2, k] * b2
-                f[c, 0, k], f[c, 1, k], f[c, 2, k] = u0[q], u1[q], u2[q]
-            for q in range(BLOCK):
-                m0 += w[first + q] * u0[q]
-                m1 += w[first + q] * u1[q]
-                m2 += w[first + q] * u2[q]
-            means[block, c, 0], means[block, c, 1], means[block, c, 2] = m0, m1, m2
+                b[0, q] = S[0, q] + s0 + into[0, q] * inflow[q]
+                b[1, q] = S[1, q] + s1 + into[1, q] * inflow[q]
+                b[2, q] = S[2, q] + s2 + into[2, q] * inflow[q]
+            for i in range(3):
+                mean = 0.0
+                for q in range(BLOCK):
+                    u[i, q] = A[i, 0, q] * b[0, q] + A[i, 1, q] * b[1, q] + A[i, 2, q] * b[2, q]
+                for q in range(BLOCK):
+                    F[i, q] = u[i, q]
+                    mean += weight[q] * u[i, q]
+                means[block, c, i] = mean
 
 
 class Sweeper:
@@ -65,35 +63,50 @@ class Sweeper:
         half = v.size // 2
         blocks = -(-half // BLOCK) * BLOCK
         order = np.minimum(np.arange(blocks), half - 1)
-        self.chosen = np.concatenate([order, half + order])
-        self.kept = np.flatnonzero(np.concatenate([np.arange(blocks) < half] * 2))
-        self.v, self.w = v[self.chosen], np.where(np.isin(np.arange(2 * blocks), self.kept), w[self.chosen], 0.0)
+        chosen, shape = np.concatenate([order, half + order]), (2 * blocks // BLOCK, BLOCK)
+        kept = np.concatenate([np.arange(blocks) < half] * 2)
+        self.kept = np.flatnonzero(kept)
+        self.v, self.w = v[chosen].reshape(shape), np.where(kept, w[chosen], 0.0).reshape(shape)
         self.h, self.eps, self.same = h, eps, same
         self.scatter, self.total = scatter, total
         self.tau = 0.0
         odd = np.sqrt(2.0 * np.arange(total.shape[-1]) + 1.0)[:, None]
         sign = (-1.0) ** np.arange(total.shape[-1])[:, None]
-        self.leave = np.ascontiguousarray(np.where(self.v > 0, odd, odd * sign))
-        self.enter = np.ascontiguousarray(np.where(self.v > 0, odd * sign, odd))
-        self.means = np.zeros((self.v.size // BLOCK, h.size, total.shape[-1]))
+        ahead = self.v[:, None] > 0
+        self.leave, self.enter = np.where(ahead, odd, odd * sign), np.where(ahead, odd * sign, odd)
+        self.means = np.zeros((shape[0], h.size, total.shape[-1]))
+
+    def split(self, f: Array) -> Array:
+        """(cell, mode, ordinate), the padded ones among them, as (block, cell, mode, ordinate)."""
+        blocks = f.reshape(*f.shape[:2], *self.v.shape)
+        return np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
+
+    def join(self, f: Array) -> Array:
+        """(block, cell, mode, ordinate) as (cell, mode, ordinate) of the ordinates that were given."""
+        return np.moveaxis(f, 0, 2).reshape(*f.shape[1:3], -1)[..., self.kept]
+
+    def mean(self, f: Array) -> Array:
+        """<f>, shape (cell, mode)."""
+        return np.einsum("bcpq,bq->cp", f, self.w)
 
     def prepare(self, tau: float) -> None:
         """Invert the local matrices of step tau."""
         p = self.total.shape[-1]
         self.tau, self.rate = tau, tau / (self.eps * self.h)
-        local = np.where((self.v > 0)[:, None, None], self.same[1], -self.same[-1])
-        share = self.rate[:, None] * np.abs(self.v)
-        A = (np.eye(p) + tau * self.total)[..., None] + share[:, None, None] * np.moveaxis(local, 0, -1)
+        signs = np.where(self.v[:, 0] > 0, 1, -1)
+        share = self.rate[:, None] * np.abs(self.v)[:, None]  # (block, cell, ordinate)
+        local = np.array([sign * self.same[sign] for sign in signs])[:, None, :, :, None]
+        A = (np.eye(p) + tau * self.total)[None, ..., None] + share[:, :, None, None] * local
         self.inverse = np.empty_like(A)  # by cofactors, all matrices at once
         for i in range(p):
             j, k = (i + 1) % p, (i + 2) % p
             for row in range(p):
                 q, r = (row + 1) % p, (row + 2) % p
-                self.inverse[:, i, row] = A[:, q, j] * A[:, r, k] - A[:, q, k] * A[:, r, j]
-        self.inverse /= (A[:, 0] * self.inverse[:, :, 0]).sum(axis=1)[:, None, None]
+                self.inverse[:, :, i, row] = A[:, :, q, j] * A[:, :, r, k] - A[:, :, q, k] * A[:, :, r, j]
+        self.inverse /= (A[:, :, 0] * self.inverse[:, :, :, 0]).sum(axis=2)[:, :, None, None]
 
     def solve(self, state: Array, q: Array, rho: Array, tolerance: float = 1e-9) -> tuple[Array, Array]:
-        """f of the stage, (cell, mode, ordinate), and <f>; `rho` starts the iteration."""
+        """f of the stage, (block, cell, mode, ordinate), and <f>; `rho` starts the iteration."""
         f = np.empty_like(state)
         for _ in range(400):
             isotropic = self.tau * (np.einsum("cij,cj->ci", self.scatter, rho) + q)

@@ -354,9 +354,10 @@ class Scheme(SchemeBase):
         scatter = np.einsum("cq,iq,jq->cij", sigma_s * np.ones_like(points), phi * 0.5 * wq, phi)
         total = scatter + np.einsum("cq,iq,jq->cij", sigma_a * np.ones_like(points), phi * 0.5 * wq, phi)
         sweeper = Sweeper(v, w, h, eps, make_matrices()[0], scatter, total)
-        nodes = sweeper.v
-        f = project(case.initial.f(x=points[..., None], v=nodes, eps=eps) * np.ones((n, p + 2, nodes.size)))
-        f = np.ascontiguousarray(f)
+        padded = sweeper.v.ravel()
+        f = sweeper.split(
+            project(case.initial.f(x=points[..., None], v=padded, eps=eps) * np.ones((n, p + 2, padded.size)))
+        )
         t, done, skip, output, clock = 0.0, 0, 0, 0, 0.0
         if resume is not None:
             f, t, skip = np.array(resume["f"], dtype=float), float(resume["t"]), int(resume["step"])
@@ -378,7 +379,7 @@ class Scheme(SchemeBase):
                 if sweeper.tau != GAMMA * dt:
                     sweeper.prepare(GAMMA * dt)
                 k: list[Array] = []
-                rho = f @ sweeper.w
+                rho = sweeper.mean(f)
                 for a, c in zip(STAGES, NODES, strict=True):
                     state = f.copy()
                     for aj, kj in zip(a[:-1], k, strict=True):
@@ -393,12 +394,14 @@ class Scheme(SchemeBase):
                 if not hit:
                     yield Snapshot(done / total_steps, done, eps, t)
                     continue
-                J = flux(edges, f[:, 0] @ (sweeper.w * nodes) / eps, x)
+                whole = sweeper.join(f)
+                J = flux(edges, whole[:, 0] @ (w * v) / eps, x)
                 fields = {
                     "rho": np.einsum("cp,pc->c", rho[at], phi_out) + sum(ray.moment(0, t, x) for ray in rays),
                     "J": J + sum(ray.moment(1, t, x) for ray in rays),
                 }
                 if options.distribution:
-                    collided = np.einsum("cpk,pc->ck", f[at], phi_out)[:, sweeper.kept]
-                    fields["f"] = collided + sum(ray.f(t, x[:, None], v) for ray in rays)
+                    fields["f"] = np.einsum("cpk,pc->ck", whole[at], phi_out) + sum(
+                        ray.f(t, x[:, None], v) for ray in rays
+                    )
                 yield Snapshot(done / total_steps, done, eps, t, fields, {}, {"f": f.copy(), "t": t, "step": done})
