@@ -7,9 +7,9 @@ cost      CPU seconds against cells, velocity nodes and eps
 kernel    cell updates (one cell, one ordinate) per second of the sweep that discrete_ordinates spends its time in, against the
           rates of the same run: copying arrays of the kernel's own size, copying from main memory, and fused multiply-adds in
           registers; against the same sweep in plain NumPy; with one thread and with two
-peer      seconds to an error of 1e-2 and 1e-3 in rho at eps = 1, t = 0.1, of both schemes and of MC/DC (CEMeNT's Monte Carlo
-          code), extrapolated by the 1/sqrt(histories) of Monte Carlo from the error of one run; set MCDC_PYTHON to an
-          interpreter that has it, else the row says that it is missing
+peer      seconds to an error in rho at eps = 1, t = 0.1 of both schemes and of a minimal analogue Monte Carlo code, ours and
+          compiled, extrapolated by the 1/sqrt(histories) of Monte Carlo from the error of one run.  The public peer MC/DC (CEMeNT)
+          is not in it: it installs, but needs an MPI library and compiled for longer than this benchmark runs
 
 Kernels are the best of many short runs in wall seconds; everything else is CPU seconds of one thread; compilation is excluded.
 `load` is the machine's load average at the start.  Run with NUMBA_NUM_THREADS=2.
@@ -19,8 +19,6 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,10 +85,8 @@ def small(module: Any) -> dict[str, Any]:
 def cost() -> list[dict[str, Any]]:
     rows = []
     for module in PAIR:
-        for nodes, settings in ((16, {}), (8, {}), (16, small(module))):
-            for eps in (1.0, 1e-2, 1e-4, 1e-8):
-                if nodes == 16 and not settings:
-                    continue  # among the rows
+        for nodes, settings in ((8, {}), (16, small(module))):
+            for eps in (1.0, 1e-8):
                 seconds = solve(module, inflow(nodes), eps, **settings)[2]
                 cells = module.Options(**settings).cells
                 name = module.Options().scheme
@@ -157,7 +153,7 @@ def kernel() -> dict[str, Any]:
     for threads in (1, 2):
         if threads <= numba.config.NUMBA_NUM_THREADS:
             numba.set_num_threads(threads)
-            seconds[threads] = best(lambda: sweep(*data.values()), 4000, 20.0)
+            seconds[threads] = best(lambda: sweep(*data.values()), 4000, 10.0)
     numba.set_num_threads(1)
     np.testing.assert_allclose(numpy_sweep(data), data["f"], rtol=1e-12)
     plain = best(lambda: numpy_sweep(data))
@@ -183,28 +179,48 @@ def kernel() -> dict[str, Any]:
         "numpy_updates_per_second": updates / plain,
         "against_numpy": plain / seconds[1],
         "seconds_by_threads": seconds,
-        "parallel_efficiency": seconds[1] / (2.0 * seconds[2]) if 2 in seconds else None,
+        # two threads on busy cores measure the other processes
+        "parallel_efficiency": seconds[1] / (2.0 * seconds[2]) if 2 in seconds and os.getloadavg()[0] < 1.5 else None,
     }
 
 
-def peer(rows: list[dict[str, Any]], histories: int = 1_000_000) -> dict[str, Any]:
-    """Monte Carlo at eps = 1, t = 0.1 on 100 cells."""
-    ours = {row["scheme"]: (row["cpu_seconds"], row["true"]["0.1"]) for row in rows if row["eps"] == 1.0}
-    found: dict[str, Any] = {name: {"cpu_seconds": s, "error": e} for name, (s, e) in ours.items()}
-    python = os.environ.get("MCDC_PYTHON")
-    if python is None:
-        return found | {"mcdc": "MCDC_PYTHON names no interpreter with the package mcdc"}
-    with tempfile.TemporaryDirectory() as folder:
-        command = [python, str(ROOT / "peer_mcdc.py"), "1.0", "0.1", str(histories), "100", f"{folder}/out"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return found | {"mcdc": f"failed: {done.stderr.strip().splitlines()[-1]}"}
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
-    x = (np.arange(100) + 0.5) / 100
-    error = relative_l2(np.array(answer["rho"]), CollisionSeries(0.1)(x), np.ones(100))
-    seconds = answer["seconds"]["simulation"]
-    times = {f"{wanted:g}": seconds * max(1.0, (error / wanted) ** 2) for wanted in (1e-2, 1e-3, 1e-4)}
-    return found | {"mcdc": answer | {"histories": histories, "error": error, "seconds_to_error": times, "rho": None}}
+@njit
+def histories(count: int, eps: float, t: float, tally: np.ndarray) -> None:
+    """Analogue Monte Carlo of in-flow F = 1 into a cold slab: where the particles are at t, by cells of [0, 1]."""
+    for _ in range(count):
+        clock, x, v = t * np.random.random(), 0.0, np.sqrt(np.random.random())
+        while 0.0 <= x < 1.0:
+            flight = min(-np.log(1.0 - np.random.random()) * eps**2, t - clock)
+            x += v * flight / eps
+            clock += flight
+            if clock >= t:
+                if 0.0 <= x < 1.0:
+                    tally[int(x * tally.size)] += 1.0
+                break
+            v = 2.0 * np.random.random() - 1.0
+
+
+def peer(rows: list[dict[str, Any]], count: int = 2_000_000, cells: int = 100) -> dict[str, Any]:
+    """Monte Carlo beside both schemes."""
+    t, wanted = 0.1, (1e-2, 1e-3, 1e-4)
+    found: dict[str, Any] = {
+        row["scheme"]: {"cpu_seconds": row["cpu_seconds"], "error": row["true"]["0.1"]}
+        for row in rows
+        if row["eps"] == 1.0
+    }
+    tally = np.zeros(cells)
+    histories(10, 1.0, t, tally)
+    tally[:] = 0.0
+    start = time.process_time()
+    histories(count, 1.0, t, tally)
+    seconds = time.process_time() - start
+    rho = tally * cells * 0.25 * t / count  # the source is <v F> = 1/4 a unit of time
+    x = (np.arange(10 * cells) + 0.5) / (10 * cells)
+    exact = CollisionSeries(t)(x).reshape(cells, 10).mean(axis=1)
+    error = relative_l2(rho, exact, np.ones(cells))
+    found["monte_carlo"] = {"histories": count, "cpu_seconds": seconds, "error": error}
+    found["monte_carlo_seconds_to"] = {f"{e:g}": seconds * (error / e) ** 2 for e in wanted}
+    return found
 
 
 def main() -> None:
