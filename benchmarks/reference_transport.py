@@ -11,8 +11,8 @@ peer      seconds to an error in rho at eps = 1, t = 0.1 of both schemes and of 
           compiled, extrapolated by the 1/sqrt(histories) of Monte Carlo from the error of one run.  The public peer MC/DC (CEMeNT)
           is not in it: it installs, but needs an MPI library and compiled for longer than this benchmark runs
 
-Kernels are the best of many short runs in wall seconds, which on a busy machine understates them; everything else is CPU seconds of one thread; compilation is excluded.
-`load` is the machine's load average at the start.  Run with NUMBA_NUM_THREADS=2.
+Kernels are the best of many short runs in wall seconds, which on a busy machine understates them; everything else is CPU
+seconds of one thread; compilation is excluded.  `load` is the machine's load average at the start.  Run with NUMBA_NUM_THREADS=2.
 """
 
 import json
