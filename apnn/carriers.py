@@ -28,12 +28,12 @@ from solvers.problem.expression import Expression
 
 from .expression import evaluate
 from .features import scales, tangents
-from .inflow import EARLY
-from .sampling import EARLIEST
+from .sampling import EARLIEST, TIME_POWER
 
 CELLS = 4000
 REACH, NODES = 5.0, 64  # trapezoidal rule in z
 DEBYE = 4.0
+EARLY = 1e-3  # share of t_end where the logarithmic part of the time points begins
 
 
 class Carriers:
@@ -141,9 +141,9 @@ class Carriers:
         return torch.stack(tangents(lambda *place: getattr(self, name)(eps, *place), t, x), dim=-2).detach()
 
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Seven of ten times as a square, three logarithmic; four of five places uniform, one logarithmic to a contact."""
-        late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.7).clamp_max(1.0) ** 2)
-        t = torch.where(s < 0.7, late, self.t_end * EARLY ** (1.0 - (s - 0.7) / 0.3))
+        """Four of five times as ever, one logarithmic; four of five places uniform, one logarithmic to a contact."""
+        late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.8).clamp_max(1.0) ** TIME_POWER)
+        t = torch.where(s < 0.8, late, self.t_end * EARLY ** (1.0 - (s - 0.8) / 0.2))
         span = self.high - self.low
         u = torch.remainder((y - 0.8).clamp_min(0.0) * 10.0, 1.0)
         smallest = 0.1 * eps / (1.0 + eps)

@@ -35,10 +35,12 @@ from solvers.problem.status import BadInput
 
 from ..carriers import Carriers
 from ..features import tangents, with_tangents
-from ..slab import SHARE, WALL, product
+from ..slab import product
 
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
-CHARGE = 10.0
+#: weights of two rows: lacking charge bends the field over the whole channel, lacking in-flow stops a flux of size 1/eps
+CHARGE, CONTACT = 10.0, 10.0
+SHARE = 4  # one in so many points lends its (t, eps) to a point on either contact
 FLUX, FIELD = 3.0, 8.0
 
 
@@ -172,7 +174,7 @@ class Formulation:
             entering = self.v > 0 if side == "left" else self.v < 0
             value = self.modes[1:, entering]
             lack = (rho - batch.doping)[..., points].unsqueeze(-1) + eps_[..., points, :] * (g[..., points, :] @ value)
-            rows[side] = WALL * lack * (2.0 * self.w[entering]).sqrt()
+            rows[side] = CONTACT * lack * (2.0 * self.w[entering]).sqrt()
         return {name: row / self.lift.largest for name, row in rows.items()}
 
     def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:
