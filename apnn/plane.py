@@ -17,10 +17,13 @@ $$ \partial_t\rho + \nabla\cdot\langle\omega g\rangle + \sigma_A\rho = S, \qquad
 and the averages of f_lift are integrals over each side, $\cos\vartheta = 1/\cosh u$ from its normal: d = delta cosh u at the
 distance delta from it, and $d\vartheta = du/\cosh u$, smooth up to grazing directions.  Amplitudes, $\ell$ the diffusion length:
 
-$$ A = t\max Q\prod_{\rm sides}\frac{s+0.7\,\varepsilon/\sigma}{s + 0.7\,\varepsilon/\sigma + \ell}
-     + \sum_{\rm sides}F\,(1-e^{-y})\,e^{-s/\ell}, \qquad G = \frac{t\max Q + \max F(1-e^{-y})}{\sqrt{\sigma_St+\varepsilon^2}} . $$
+$$ A = t\max Q\prod_{\rm sides}\frac{p(s)}{p(s_{\rm centre})} + \sum_{\rm sides}F\,(1-e^{-y})\,e^{-s/\ell}, \quad
+   p(s) = \frac{s+0.7\,\varepsilon/\sigma}{s+0.7\,\varepsilon/\sigma+\ell}, \quad
+   G = \frac{t\max Q + \max F(1-e^{-y})}{\sqrt{\sigma_St+\varepsilon^2}} . $$
 
-The first factor takes rho to zero on absorbing sides for eps -> 0.  If all data are symmetric about a centre line, so is the
+The product is one at the centre and takes rho to zero on absorbing sides for eps -> 0.
+
+If all data are symmetric about a centre line, so is the
 network: it sees even functions of that coordinate only, and the part of ghat that is odd in a component of omega is
 multiplied by the coordinate.
 
@@ -171,10 +174,11 @@ class Plane:
         centred = []
         for axis, place in enumerate((x, y)):
             low, high = self.box[axis]
-            centred.append((2.0 * place - low - high) / (high - low))
+            half = 0.5 * (high - low)
+            centred.append((place - low - half) / half)
             for end, s in enumerate(self.distances(axis, place)):
                 side = next(name for name, at in SIDES.items() if at == (axis, end))
-                A = A * (s + thin) / (s + thin + length)
+                A = A * (s + thin) / (s + thin + length) * (half + thin + length) / (half + thin)
                 lit = lit + self.inflows[side] * old * torch.exp(-s / length)
         G = (self.driven * t + self.bright * old) / torch.sqrt(self.coefficient("sigma_s", x, y) * t + eps**2)
         one = torch.ones_like(G).unsqueeze(-1)
