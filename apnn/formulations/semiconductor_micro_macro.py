@@ -7,17 +7,19 @@ $$ R_{\rm macro} = \partial_t\rho + \sqrt\theta\,\partial_xg_1, \qquad
    R_{\rm flux} = \varepsilon^2\partial_tg_1 + \sqrt\theta\Big(\partial_x + \frac E\theta\Big)\rho
    + \varepsilon\sqrt{2\theta}\,\partial_xg_2 + g_1, $$
 $$ R_{\rm micro,\,n\ge2} = \varepsilon^2\partial_tg_n + \varepsilon\sqrt{n\theta}\Big(\partial_x + \frac E\theta\Big)g_{n-1}
-   + \varepsilon\sqrt{(n+1)\theta}\,\partial_xg_{n+1} + g_n, $$
+   + \varepsilon\sqrt{(n+1)\theta}\,\partial_xg_{n+1} + r_ng_n, \quad
+   r_n = 1 + \varepsilon\kappa\sqrt\theta\Big(\frac n{N-1}\Big)^8, $$
 $$ R_{\rm charge} = \beta\,\partial_xE + \rho - c, \qquad R_{\rm field} = E + \partial_x\Phi, \qquad
    R_{\rm left,\,right} = \rho - c + \varepsilon\sum_ng_n\frac{He_n}{\sqrt{n!}}\ \text{at nodes that enter}. $$
 
-$$ \rho = \rho_be^{AR}, \quad g_1 = \frac{J_b}{\sqrt\theta} + hG_1, \quad g_n = h\kappa^{\min(n-1,3)}G_n, \quad
+$$ \rho = \rho_be^{AR}, \quad g_1 = \frac{J_b}{\sqrt\theta} + hG_1, \quad g_n = h\lambda^{\min(n-1,3)}G_n, \quad
    E = E_b + A\hat E, \quad \Phi = \Phi_{\rm bias} + x(1-x)\hat\Phi, \quad h = 1-e^{-t/\varepsilon^2}, \quad
-   \kappa = \frac{20\,\varepsilon}{1+20\,\varepsilon}, $$
+   \lambda = \frac{20\,\varepsilon}{1+20\,\varepsilon}, $$
 
-so initial data, potentials at the contacts and rho > 0 are exact.  For eps -> 0 the flux row gives J = -(theta d_x rho + rho E)
-and the macro row drift-diffusion: asymptotic-preserving.  rho obeys Poisson's equation through E as an unknown of its own,
-so that first derivatives do.
+so initial data, potentials at the contacts and rho > 0 are exact.  The absorption kappa in r_n (n >= 2) stops waves from
+returning from the truncated end of the series, as in `solvers/schemes/hermite_parity.py`.  For eps -> 0 the flux row gives
+J = -(theta d_x rho + rho E) and the macro row drift-diffusion: asymptotic-preserving.  rho obeys Poisson's equation through E
+as an unknown of its own, so that first derivatives do.
 
 References: Jin, Pareschi (2000), J. Comput. Phys. 161, 312, DOI 10.1006/jcph.2000.6506 (the AP splitting); Schmeiser, Zwirchmayr
 (1998), SIAM J. Numer. Anal. 36, 74, DOI 10.1137/S0036142996304516 (Hermite modes); problems.md (75)-(88).
@@ -37,8 +39,9 @@ from ..carriers import Carriers
 from ..features import tangents, with_tangents
 from ..slab import product
 
+ABSORPTION = 300.0  # kappa times the length of the device, as in `hermite_parity`
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
-#: weights of two rows: lacking charge bends the field over the whole channel, lacking in-flow stops a flux of size 1/eps
+#: weights of rows: lacking charge bends the field over the whole channel, lacking in-flow stops a flux of size 1/eps
 CHARGE, CONTACT = 10.0, 10.0
 SHARE = 4  # one in so many points lends its (t, eps) to a point on either contact
 FLUX, FIELD = 3.0, 8.0
@@ -102,7 +105,7 @@ class Formulation:
         self.features, self.stratify = self.lift.features, self.lift.stratify
 
     def growth(self, eps: Tensor, t: Tensor) -> Tensor:
-        """h kappa^min(n-1, 3) of every mode, (..., B, modes)."""
+        """h lambda^min(n-1, 3) of every mode, (..., B, modes)."""
         strong = STRONG * eps / self.length
         kappa = (strong / (1.0 + strong)).unsqueeze(-1) ** (self.n - 1.0).clamp_max(3.0)
         return -FLUX * torch.expm1(-t / eps**2).unsqueeze(-1) * kappa
@@ -161,7 +164,8 @@ class Formulation:
         above = torch.cat([g_x[..., 2:], torch.zeros_like(g_x[..., :1])], dim=-1)
         up, down = (self.n[1:] * self.theta).sqrt(), ((self.n[1:] + 1.0) * self.theta).sqrt()
         moved = up * (g_x[..., :-1] + strength * g[..., :-1]) + down * above
-        micro = eps_**2 * g_t[..., 1:] + eps_ * moved + g[..., 1:]
+        loss = 1.0 + eps_ * ABSORPTION / self.length * root * (self.n[1:] / self.n[-1]) ** 8
+        micro = eps_**2 * g_t[..., 1:] + eps_ * moved + loss * g[..., 1:]
         size = late.sqrt() / (1.0 + STRONG / self.length * eps)
         rows = {
             "macro": macro,
