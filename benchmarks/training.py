@@ -22,6 +22,7 @@ from kinetic_cli.cases import load_case, shipped_cases
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "results" / "training-cpu.json"
 KINETIC = [sys.executable, "-c", "from kinetic_cli.app import main; main()"]
+Table = dict[str, dict[str, object]]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -39,8 +40,14 @@ def trained_cases() -> list[str]:
     return [name for name, path in shipped_cases().items() if load_case(path).train]
 
 
-def measure(name: str, method: str, seed: int, settings: list[str], table: dict[str, dict[str, object]]) -> None:
-    """One case into the table."""
+def stored() -> Table:
+    """What was measured so far."""
+    found: Table = json.loads(OUT.read_text()) if OUT.exists() else {}
+    return found
+
+
+def measure(name: str, method: str, seed: int, settings: list[str], table: Table) -> tuple[str, dict[str, object]]:
+    """Key and entry of one case; `table` knows the seconds of a result that is already there."""
     case, _, variant = name.partition(":")
     path, folder = f"cases/{case}.toml", ROOT / "results" / load_case(shipped_cases()[case], variant or None).name
     words = [word for setting in settings for word in ("--set", setting)]
@@ -65,8 +72,8 @@ def measure(name: str, method: str, seed: int, settings: list[str], table: dict[
     worst = {field: max(values.values()) for field, values in errors.items()}
     entry = {"cpu_seconds": cpu, "wall_seconds": round(cost["seconds"], 1), "steps": cost["steps"]}
     machine = f"{platform.machine()}, one thread of 2 shared CPU cores"
-    table[key] = {"machine": machine, **entry, "worst": worst, "errors": errors, "reference_error_rho": reference}
     print(name, run, f"{cpu} CPU s", {k: f"{v:.1e}" for k, v in worst.items()}, flush=True)
+    return key, {"machine": machine, **entry, "worst": worst, "errors": errors, "reference_error_rho": reference}
 
 
 def main() -> None:
@@ -77,9 +84,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     chosen = parser.parse_args()
     for name in chosen.cases or trained_cases():
-        table = json.loads(OUT.read_text()) if OUT.exists() else {}
-        measure(name, chosen.method, chosen.seed, chosen.settings, table)
-        OUT.write_text(json.dumps(table, indent=1) + "\n")
+        key, entry = measure(name, chosen.method, chosen.seed, chosen.settings, stored())
+        # read again: another run may have written meanwhile
+        OUT.write_text(json.dumps(stored() | {key: entry}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
