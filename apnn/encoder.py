@@ -9,6 +9,7 @@ zero.  One file of `encoders/` each; `encoder = "none"` leaves eps to the formul
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from .network import Blocks, NetworkOptions
 
 class Encoder(Blocks, ABC):
     """A code of `latent` numbers; `width` of whatever is hidden in it."""
+
+    references: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, latent: int, width: int) -> None:
         super().__init__(NetworkOptions())

@@ -92,6 +92,7 @@ class Network(Blocks, ABC):
     """
 
     Options: ClassVar[type[NetworkOptions]] = NetworkOptions
+    references: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -21,6 +21,8 @@ CELLS = 8
 class Encoder(EncoderBase):
     """`encoder = "mad"`: a cubic spline over the trained range of log eps."""
 
+    references = ("huang2022meta",)
+
     def build(self) -> None:
         self.block("code", (CELLS + 3, self.latent), 1.0)
 

@@ -15,6 +15,8 @@ from ..networks.mlp import Network as MLP
 class Encoder(EncoderBase):
     """`encoder = "p2inn"`: one hidden layer of `width`."""
 
+    references = ("cho2024parameterized",)
+
     def build(self) -> None:
         self.mlp = MLP(1, self.latent, self.width, 1)
         self.adopt("code", self.mlp)

@@ -28,6 +28,7 @@ class Network(NetworkBase):
     """`network = "fourier"`: `width` waves (an even number), then `depth` hidden layers of `width`."""
 
     Options = Options
+    references = ("tancik2020fourier", "wang2021eigenvector")
 
     def build(self) -> None:
         half = max(self.width // 2, 1)

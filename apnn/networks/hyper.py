@@ -31,6 +31,7 @@ class Network(NetworkBase):
     """`network = "hyper"`: a hidden layer of `width`, then `depth` - 1 of them whose weights follow eps."""
 
     Options = Options
+    references = ("belbute2021hyperpinn", "cho2023hypernetwork")
 
     def build(self) -> None:
         if not self.code:

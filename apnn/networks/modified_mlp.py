@@ -17,6 +17,8 @@ from ..network import blend
 class Network(NetworkBase):
     """`network = "modified_mlp"`: `depth` gated hidden layers of `width`."""
 
+    references = ("wang2021understanding",)
+
     def build(self) -> None:
         for name in ("U", "V"):
             self.layer(name, self.inputs, self.width)

@@ -18,6 +18,8 @@ from .fourier import Network as Fourier
 class Network(Fourier):
     """`network = "piratenet"`: `depth` blocks of three hidden layers of `width` (an even number)."""
 
+    references = ("wang2024piratenets",)
+
     def build(self) -> None:
         half = max(self.width // 2, 1)
         n = 2 * half

@@ -14,6 +14,8 @@ from ..network import Network as NetworkBase
 class Network(NetworkBase):
     """`network = "residual_mlp"`: `depth` hidden layers of `width`, the first without a shortcut."""
 
+    references = ("he2016deep",)
+
     def build(self) -> None:
         for k in range(self.depth):
             self.layer(f"layer{k}", self.width if k else self.inputs, self.width)

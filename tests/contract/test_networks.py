@@ -8,6 +8,7 @@ import torch
 
 from apnn.options import train_options_model
 from apnn.train import Model, train
+from kinetic_cli.bibliography import ENTRIES
 from kinetic_cli.kinds import KINDS
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
@@ -136,3 +137,10 @@ def test_every_network_trains_with_every_encoder(name, encoder):
         pytest.skip("hyper needs a code")
     history = [s.scalars["loss"] for s in train(CASE, options(**chosen, encoder=encoder))]
     assert history[-1] < 0.5 * history[0]
+
+
+@pytest.mark.parametrize("kind", ["networks", "encoders"])
+def test_references_are_in_the_bibliography(kind):
+    keys = {key for name in KINDS[kind].names() for key in KINDS[kind].load(name).references}
+    assert keys
+    assert keys <= set(ENTRIES)
