@@ -142,6 +142,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
+    rate = 1.0e6
     small = ("reference.cells=9", "reference.graded=3", "velocity.nodes=8", "reference.steps=4")
     Options = Options
 

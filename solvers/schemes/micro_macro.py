@@ -354,7 +354,7 @@ class Scheme(SchemeBase):
     asymptotic_preserving = True
     conserves = ("mass",)
     positive = False
-    rate = 1.5e7
+    rate = 7.0e6
     small = ("reference.cells=54", "velocity.nodes=8", "reference.steps=6")
     Options = Options
 
