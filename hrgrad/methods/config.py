@@ -44,7 +44,9 @@ def config_weights(C: Array, norms: Array) -> tuple[Array, float, str]:
     length = square**0.5
     y, image = y / length, image / length
     n = norms if all_live else norms[live]
-    w = float(n @ image) * y / n
+    w = (
+        float(n @ np.maximum(image, 0.0)) * y / n
+    )  # below zero by rounding alone; a long gradient would turn the update round
     if not all_live:
         full = np.zeros(len(norms))
         full[live] = w

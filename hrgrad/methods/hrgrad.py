@@ -108,8 +108,8 @@ def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tupl
     z, residual = equal_projections(G)
     square, status = float(z @ (G @ z)), "ok"
     if residual > EQUAL or not square > 0.0:
-        z, length = min_norm(G)
-        square, status = length * length, "min-norm"
+        z, tau = min_norm(G)
+        square, status = tau * tau, "min-norm"
     d = (x * z + float(y @ z) * beta) / square**0.5
     cosines = C @ d
     if not options.literal and cosines.min() < 0.0:  # guard: the smallest share of v that opposes no original gradient
@@ -119,8 +119,11 @@ def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tupl
         d /= float(d @ (C @ d)) ** 0.5
         cosines, status = C @ d, "guarded"
     image = x * cosines + y * float(beta @ cosines)
-    rotated = options.literal or options.magnitude == "rotated"
-    weights = float(norms @ (image if rotated else cosines)) * d / norms
+    if options.literal or options.magnitude == "rotated":
+        length = float(norms @ image)
+    else:  # below zero by rounding alone; a long gradient would turn the update round
+        length = float(norms @ np.maximum(cosines, 0.0))
+    weights = length * d / norms
     return weights, status, lambda: {"rotation": q.theta - phi, "c_alpha": float(image.min())}
 
 

@@ -38,17 +38,25 @@ class NashMTLOptions(Options):
 
 def bargain(C: Array, right: Array, power: float) -> tuple[Array, bool]:
     """b > 0 with C b = right * b^-power, and whether it was found."""
-    m = len(C)
     b = right ** (1.0 / (1.0 + power))
-    try:  # the point of equal cosines, pushed inside: half of the steps from anywhere else
-        y = np.linalg.solve(C, np.ones(m))
+    try:  # from the point of equal cosines, pushed inside: half of the steps
+        y = np.linalg.solve(C, np.ones(len(C)))
         top = float(np.abs(y).max())
         if top < LARGEST:
-            b = np.maximum(y, INSIDE * top)
-            b *= (float(right.sum()) / float(b @ C @ b)) ** 0.5
-    except np.linalg.LinAlgError:
+            inside = np.maximum(y, INSIDE * top)
+            found = _newton(C, right, power, inside * (float(right.sum()) / float(inside @ C @ inside)) ** 0.5)
+            if found[1]:
+                return found
+    except (np.linalg.LinAlgError, FloatingPointError):
         pass
-    s = right * b**-power
+    try:
+        return _newton(C, right, power, b)
+    except np.linalg.LinAlgError:
+        return b, False
+
+
+def _newton(C: Array, right: Array, power: float, b: Array) -> tuple[Array, bool]:
+    m, s = len(C), right * b**-power
     limit = LARGEST * max(1.0, float(right.max()))
     for _ in range(ROUNDS):
         root = (
@@ -66,7 +74,7 @@ def bargain(C: Array, right: Array, power: float) -> tuple[Array, bool]:
         if relative < 1e-6:  # quadratic: the next step would change 1e-12
             return b, True
         if not b.max() < limit:
-            return b, False
+            break
     return b, relative < 1e-5
 
 
