@@ -119,11 +119,9 @@ def harmonized(C: Array, norms: Array, options: Options, steps: int = 0) -> tupl
         d /= float(d @ (C @ d)) ** 0.5
         cosines, status = C @ d, "guarded"
     image = x * cosines + y * float(beta @ cosines)
-    if options.literal or options.magnitude == "rotated":
-        length = float(norms @ image)
-    else:  # below zero by rounding alone; a long gradient would turn the update round
-        length = float(norms @ np.maximum(cosines, 0.0))
-    weights = length * d / norms
+    rotated = options.literal or options.magnitude == "rotated"
+    # original cosines are below zero by rounding alone; a long gradient would turn the update round
+    weights = float(norms @ (image if rotated else np.maximum(cosines, 0.0))) * d / norms
     return weights, status, lambda: {"rotation": q.theta - phi, "c_alpha": float(image.min())}
 
 
