@@ -13,8 +13,8 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
   boundaries (Adams 2001).  Ends with in-flow get a geometric mesh: panels of ratio RATIO, `graded` cells in
   each, down to LAYER times the smallest eps of the case, the same mesh for every eps, so that kinetic boundary layers
   are resolved and the centres of a mesh with three times fewer cells are centres of this one.
-* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled every `repeat` steps from START times the
-  full step, which is about the first output time over `steps`: the initial layer is graded into, or damped by
+* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled (doubled for the collided rest) every `repeat` steps from START
+  times the full step, which is about the first output time over `steps`: the initial layer is graded into, or damped by
   L-stability where it is not seen.
 * the linear systems are solved by a sparse LU, once per step size.
 
@@ -54,6 +54,7 @@ NEAREST = 0.0003  # smallest distance of its edges from a wall, in units of eps
 ORDINATES = 4  # ordinates of the collided rest in those of the case
 START = 1.6e-4  # first step in units of the full step
 GROWTH = 3.0  # of the steps
+GROWTH_COLLIDED = 2.0  # of those of the collided rest, which has no factors to pay for a new step
 GAMMA = 0.435866521508459
 STAGES = (
     (GAMMA,),
@@ -184,15 +185,15 @@ class Scheme(SchemeBase):
         return {"unknowns": cells * block, "steps": steps, "bytes": 8.0 * 4 * cells * block**2}
 
     @staticmethod
-    def _schedule(case: "Case", options: Any) -> list[tuple[float, int]]:
+    def _schedule(case: "Case", options: Any, growth: float = GROWTH) -> list[tuple[float, int]]:
         """(step size, number of steps) in order; the end of some entry falls on every output time."""
         plan, t = [], 0.0
         times = case.domain.output_times
         for i, end in enumerate(times):
             if i == 0:
-                levels = int(np.ceil(np.log(1.0 / START) / np.log(GROWTH)))
-                unit = [(GROWTH**j, options.repeat) for j in range(levels)]
-                unit.append((GROWTH**levels, options.steps))
+                levels = int(np.ceil(np.log(1.0 / START) / np.log(growth)))
+                unit = [(growth**j, options.repeat) for j in range(levels)]
+                unit.append((growth**levels, options.steps))
                 total = sum(size * count for size, count in unit)
                 plan += [(size * end / total, count) for size, count in unit]
             else:
@@ -362,7 +363,7 @@ class Scheme(SchemeBase):
         t, done, skip, output, clock = 0.0, 0, 0, 0, 0.0
         if resume is not None:
             f, t, skip = np.array(resume["f"], dtype=float), float(resume["t"]), int(resume["step"])
-        plan = self._schedule(case, options)
+        plan = self._schedule(case, options, GROWTH_COLLIDED)
         total_steps, times = sum(count for _, count in plan), case.domain.output_times
 
         def source(t: float) -> Array:
