@@ -13,9 +13,9 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
   boundaries (Adams 2001).  Ends with in-flow get a geometric mesh: panels of ratio RATIO, `graded` cells in
   each, down to LAYER times the smallest eps of the case, the same mesh for every eps, so that kinetic boundary layers
   are resolved and the centres of a mesh with three times fewer cells are centres of this one.
-* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled (doubled for the collided rest) every `repeat` steps from START
-  times the full step, which is about the first output time over `steps`: the initial layer is graded into, or damped by
-  L-stability where it is not seen.
+* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled (doubled for the collided rest) every `repeat`
+  steps from START times the full step, which is about the first output time over `steps`: the initial layer is graded into,
+  or damped by L-stability where it is not seen.
 * the linear systems are solved by a sparse LU, once per step size.
 
 The number of steps and of unknowns does not depend on eps.  At eps ~ 1 the in-flow problem has jumps that move along
