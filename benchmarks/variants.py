@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("vary", nargs="*", metavar="KEY=A;B;...")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     fixed = tomllib.loads("\n".join(chosen.settings))
     runs: list[dict[str, Any]] = [] if chosen.vary else [{}]
     for entry in chosen.vary:
