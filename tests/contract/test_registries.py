@@ -22,6 +22,9 @@ def test_module_keeps_the_promises_of_its_folder(kind, name):
     module = registry.module(name)
     assert registry.load(name) is not None
     text = module.__doc__ or ""
+    if kind == "figures":  # pictures carry no mathematics of their own; tests/contract/test_figures.py holds them
+        assert summary(registry, name)
+        return
     assert len(text) > 150, "the docstring holds the mathematics"
     assert any(mark in text for mark in ("$", "=", "Reference")), "a formula"
     assert any(f"{year}" in text for year in range(1850, 2027)) or "Source" in text, "a reference with its year"
