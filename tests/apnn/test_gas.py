@@ -161,7 +161,7 @@ def test_correction_has_no_moments():
 @pytest.mark.parametrize("eps", [1.0, 1e-4])
 def test_nothing_happens_far_from_a_jump(eps):
     """Whatever the network says, the gas beyond the waves keeps its state."""
-    formulation = ESBGK(case_of("esbgk_riemann"), 32)
+    formulation = ESBGK(case_of("esbgk_riemann", "jump"), 32)
     network = Network(formulation.inputs, formulation.outputs, 8, 2)
     theta = network.initial(torch.Generator().manual_seed(1))
     eps, t, x = tensors(eps, 0.01, [-0.9, 0.9])
