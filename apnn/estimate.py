@@ -9,7 +9,7 @@ $$ R(\theta,\varepsilon)^2 = \sum_r \operatorname{mean}\,|r(\theta; \varepsilon,
 norms over all output times.  j runs over earlier looks at the same training whose residual was at least FACTOR times larger: to
 those the network as it is now stands for the solution, so kappa_j is the error that a residual of that size made.  For a linear
 problem with residuals that keep their shape eta is the error; a residual that turns to other frequencies changes kappa, and eta
-is right up to a factor only, the effectivity eta / error (`tests/apnn/test_estimate.py`, `benchmarks/variants.py`).  Nothing
+is right up to a factor only, the effectivity eta / error (`tests/apnn/test_indicator.py`, `benchmarks/variants.py`).  Nothing
 is known before the residual has fallen by FACTOR: NaN.
 
 References: Ainsworth, Oden (2000), A Posteriori Error Estimation in Finite Element Analysis, DOI 10.1002/9781118032824 (residual

@@ -5,7 +5,7 @@ nothing to show.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,25 @@ def ink() -> Any:
 def colour(k: int) -> str:
     """The k-th colour, round and round."""
     return COLOURS[k % len(COLOURS)]
+
+
+def images(view: View, results: list[Result], values: Callable[[Result, int], Any], up: str) -> Any:
+    """A panel per Knudsen number and result: `values(result, i)` of shape (up, x) at the i-th eps over x and the axis `up`.
+
+    Every panel has a colour scale of its own: f differs by decades between regimes, and a common one would hide a decay.
+    """
+    shown = [(eps, result, result.index("eps", eps)) for eps in view.eps for result in results]
+    placed = [(eps, result, i) for eps, result, i in shown if i is not None]
+    figure, axes = panels(len(placed), height=2.4)
+    for (eps, result, i), axis in zip(placed, axes, strict=True):
+        x, y = result.coordinates["x"], result.coordinates[up]
+        image = axis.pcolormesh(x, y, values(result, i), shading="nearest", rasterized=True)
+        pyplot_now().colorbar(image, ax=axis)
+        axis.grid(False)
+        axis.set_title(rf"{result.run}, $\varepsilon$ = {eps:g}", fontsize=8)
+        axis.set_xlabel("x")
+        axis.set_ylabel(up)
+    return figure
 
 
 def save(figure: Any, paths: Iterable[Path]) -> list[Path]:

@@ -6,9 +6,7 @@ A reference stores f with `--set reference.distribution=true`; v is the first ve
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from ..plot import View, panels, pyplot_now
+from ..plot import View, images
 
 
 def figures(view: View) -> Iterator[tuple[str, Any]]:
@@ -19,18 +17,7 @@ def figures(view: View) -> Iterator[tuple[str, Any]]:
 
 
 def distributions(view: View, stored: list[Any]) -> Any:
-    """One colour scale per panel: f differs by decades between regimes."""
-    shown = [(eps, result, result.index("eps", eps)) for result in stored for eps in view.eps]
-    shown = [(eps, result, i) for eps, result, i in shown if i is not None]
-    figure, axes = panels(len(shown), height=2.4)
-    for (eps, result, i), axis in zip(shown, axes, strict=True):
-        f = np.asarray(result.fields["f"][i, -1])
-        x, v = result.coordinates["x"], result.coordinates["v"]
-        image = axis.pcolormesh(x, v, f.T, shading="nearest", rasterized=True)
-        pyplot_now().colorbar(image, ax=axis)
-        axis.grid(False)
-        axis.set_title(rf"{result.run}, $\varepsilon$ = {eps:g}", fontsize=8)
-        axis.set_xlabel("x")
-        axis.set_ylabel("v")
+    """f over x and v."""
+    figure = images(view, stored, lambda result, i: result.fields["f"][i, -1].T, up="v")
     figure.suptitle(f"{view.title}, f at t = {stored[0].coordinates['t'][-1]:g}")
     return figure
