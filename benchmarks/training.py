@@ -23,6 +23,22 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "results" / "training-cpu.json"
 KINETIC = [sys.executable, "-c", "from kinetic_cli.app import main; main()"]
 Table = dict[str, dict[str, object]]
+#: worst relative L2 error of rho over the Knudsen numbers that 5 CPU minutes should reach
+GOALS = {
+    "transport_periodic": 5e-6,
+    "transport_inflow": 1e-3,
+    "transport_variable_scattering": 1e-3,
+    "transport_boundary_layer": 3e-3,
+    "transport_2d": 3e-3,
+    "bgk_smooth": 5e-5,
+    "bgk_riemann:I": 1e-4,
+    "bgk_riemann:III": 3e-4,
+    "bgk_riemann": 5e-4,
+    "bgk_riemann:V": 1e-2,
+    "sod": 3e-4,
+    "esbgk_riemann": 1e-2,
+    "diode": 5e-3,
+}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -76,13 +92,37 @@ def measure(name: str, method: str, seed: int, settings: list[str], table: Table
     return key, {"machine": machine, **entry, "worst": worst, "errors": errors, "reference_error_rho": reference}
 
 
+def table(method: str = "hrgrad") -> str:
+    """Markdown: worst errors over the Knudsen numbers of every stored case against the goals."""
+    lines = ["| case | rho | goal | | other fields | CPU s | steps |", "|---|---:|---:|---|---|---:|---:|"]
+    for key, entry in sorted(stored().items()):
+        name, _, run = key.partition(" ")
+        if run != method:
+            continue
+        worst = dict(entry["worst"])
+        rho, goal = worst.pop("rho"), GOALS.get(name)
+        verdict = "" if goal is None else "met" if rho <= goal else f"missed x{rho / goal:.1f}"
+        if entry.get("settings"):
+            verdict += " (cut short)"
+        others = ", ".join(f"{field} {error:.0e}" for field, error in worst.items())
+        told = "-" if goal is None else f"{goal:.0e}"
+        lines.append(
+            f"| `{name}` | {rho:.1e} | {told} | {verdict} | {others} | {entry['cpu_seconds']:.0f} | {entry['steps']} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*")
     parser.add_argument("--method", default="hrgrad")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--table", action="store_true")
     chosen = parser.parse_args()
+    if chosen.table:
+        print(table(chosen.method))
+        return
     for name in chosen.cases or trained_cases():
         key, entry = measure(name, chosen.method, chosen.seed, chosen.settings, stored())
         # read again: another run may have written meanwhile

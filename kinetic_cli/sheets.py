@@ -165,7 +165,7 @@ def errors_sheet(result: Result, rows: list[Row]) -> Sheet:
         if np.isfinite(fitted):
             notes.append(f"AP error falls like eps^{fitted:.2f} where it is above the result's own error")
     title = f"{result.case.name}: {result.run}, relative L2 error over all output times"
-    return Sheet(title, ["eps", "", *fields, "AP", "mass", "ref."], lines, "; ".join(notes))
+    return Sheet(title, ["eps", "", *fields, "AP", "mass", "ref."], lines, "\n".join(notes))
 
 
 def judged(row: Row) -> str:
