@@ -170,7 +170,13 @@ def predict(
 
     state   anything that holds `theta` (P,): a snapshot's state, or the `network` of a result.
     """
-    model = Model(case, options, "cpu")
+    return evaluate(Model(case, options, "cpu"), state, eps, times, *space)
+
+
+def evaluate(
+    model: Model, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
+) -> dict[str, np.ndarray]:
+    """The same of a model that is there already."""
     theta = torch.from_numpy(np.array(state["theta"]))
     model.hold(theta)
     return fields(model, theta, eps, times, *space)

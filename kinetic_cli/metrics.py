@@ -35,13 +35,15 @@ def by_task(rows: list[Row]) -> dict[Task, dict[str, list[float]]]:
     return tasks
 
 
-def by_contender(rows: list[Row]) -> dict[str, dict[float, list[float]]]:
-    """contender -> eps -> log10 errors of rho over seeds, all output times together, of one case."""
-    found: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+def mean_errors(rows: list[Row]) -> dict[str, dict[float, float]]:
+    """contender -> eps -> geometric mean of the errors of rho over seeds, of one case; the best contender first."""
+    logs: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
-            found[contender(row)][row["eps"]].append(float(np.log10(row["relative_l2"])))
-    return found
+            logs[contender(row)][row["eps"]].append(float(np.log10(row["relative_l2"])))
+    means = {name: {eps: float(np.mean(values)) for eps, values in cells.items()} for name, cells in logs.items()}
+    order = sorted(means, key=lambda name: float(np.mean(list(means[name].values()))))
+    return {name: {eps: 10.0**value for eps, value in means[name].items()} for name in order}
 
 
 def front_score(value: Array, reference: Array, x: Array) -> float:

@@ -4,19 +4,16 @@ A figure is a file of `kinetic_cli/figures`; it turns a `View` into named matplo
 nothing to show.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from solvers.problem.check import Outcome
 from solvers.problem.result import Result
 
 from .kinds import figures
-from .metrics import contender
+from .metrics import contender, mean_errors
 
 #: Okabe, Ito (2008), Color Universal Design
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -149,14 +146,11 @@ def save(figure: Any, paths: Iterable[Path]) -> list[Path]:
 
 def best_of_each(pairs: list[tuple[Result, list[dict[str, Any]]]]) -> list[Result]:
     """The first seed of the MOST best contenders, by their mean log error of rho; the others are in the tables."""
-    errors: dict[str, list[float]] = defaultdict(list)
     first: dict[str, Result] = {}
-    for result, rows in pairs:
-        name = contender({"run": result.run})
-        first.setdefault(name, result)
-        found = [r["relative_l2"] for r in rows if r["t"] is None and r["field"] == "rho" and r["relative_l2"]]
-        errors[name] += [float(np.log(value)) for value in found]
-    order = sorted(first, key=lambda name: float(np.mean(errors[name])) if errors[name] else np.inf)
+    for result, _ in pairs:
+        first.setdefault(contender({"run": result.run}), result)
+    ranked = mean_errors([row for _, rows in pairs for row in rows])
+    order = [*ranked, *(name for name in first if name not in ranked)]
     return [first[name] for name in order[:MOST]]
 
 

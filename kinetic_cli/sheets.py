@@ -11,7 +11,7 @@ import numpy as np
 from solvers.problem.result import Result
 
 from . import screen
-from .metrics import by_contender, contender, slope
+from .metrics import contender, mean_errors, slope
 
 Row = dict[str, Any]
 #: results of one case above which they share a table
@@ -102,14 +102,12 @@ def sheets(found: dict[str, Any]) -> list[Sheet]:
     return pages
 
 
-def contenders_sheet(name: str, rows: list[Row]) -> Sheet:
+def contenders_sheet(case: str, rows: list[Row]) -> Sheet:
     """Error of rho per contender and Knudsen number, all output times together, geometric mean over seeds; the best first."""
-    logs = by_contender(rows)
-    eps = sorted({number for cells in logs.values() for number in cells}, reverse=True)
-    means = {c: {n: float(10.0 ** np.mean(values)) for n, values in cells.items()} for c, cells in logs.items()}
-    order = sorted(means, key=lambda c: float(np.mean(np.log(list(means[c].values())))))
-    lines = [[c, *(screen.number(means[c].get(n), 1) for n in eps)] for c in order]
-    return Sheet(f"{name}: relative L2 error of rho over all output times", ["eps", *(f"{n:g}" for n in eps)], lines)
+    means = mean_errors(rows)
+    eps = sorted({number for cells in means.values() for number in cells}, reverse=True)
+    lines = [[name, *(screen.number(cells.get(n), 1) for n in eps)] for name, cells in means.items()]
+    return Sheet(f"{case}: relative L2 error of rho over all output times", ["eps", *(f"{n:g}" for n in eps)], lines)
 
 
 def cost_by_contender(costs: list[Row]) -> list[Row]:

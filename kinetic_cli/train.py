@@ -151,6 +151,7 @@ class Training:
         self.look = max([FIRST_LOOK, *(NEXT_LOOK * s for s in result.history.get("seconds", [])[-1:])])
         self.state: Mapping[str, Any] | None = None
         self.error: float | None = None
+        self.model: Any = None
         self.reference = self._reference(out / case.name / "reference.h5")
 
     def _reference(self, path: Path) -> Result | None:
@@ -221,10 +222,12 @@ class Training:
         return max(relative_l2(ours, theirs, weights) for ours, theirs in pairs)
 
     def predict(self, eps: list[float], times: Any, *space: Any) -> dict[str, Any]:
-        from apnn.model import predict
+        from apnn.model import Model, evaluate
 
         assert self.state is not None
-        found: dict[str, Any] = predict(self.case, self.options, self.state, eps, times, *space)
+        if self.model is None:  # a formulation may have much to prepare: once for all looks
+            self.model = Model(self.case, self.options, "cpu")
+        found: dict[str, Any] = evaluate(self.model, self.state, eps, times, *space)
         return found
 
     def save(self) -> None:

@@ -8,23 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import by_contender
+from ..metrics import mean_errors
 from ..plot import View, panels, pyplot_now
 
 
 def figures(view: View) -> Iterator[tuple[str, Any]]:
     """One figure where at least two contenders were compared."""
-    cells = by_contender(view.rows)
-    if len(cells) > 1:
-        yield "", heat(view, cells)
+    means = mean_errors(view.rows)
+    if len(means) > 1:
+        yield "", heat(view, means)
 
 
-def heat(view: View, cells: dict[str, dict[float, list[float]]]) -> Any:
+def heat(view: View, means: dict[str, dict[float, float]]) -> Any:
     """log10 of the error in every cell."""
-    eps = sorted({number for row in cells.values() for number in row}, reverse=True)
-    means = {name: [float(np.mean(row[n])) if n in row else np.nan for n in eps] for name, row in cells.items()}
-    order = sorted(means, key=lambda name: float(np.nanmean(means[name])))
-    values = np.array([means[name] for name in order])
+    eps = sorted({number for row in means.values() for number in row}, reverse=True)
+    order = list(means)
+    values = np.log10([[means[name].get(number, np.nan) for number in eps] for name in order])
     figure, (axis,) = panels(1, width=2.2 + 0.62 * len(eps), height=1.2 + 0.26 * len(order))
     image = axis.imshow(values, aspect="auto", cmap="viridis")
     axis.set_xticks(range(len(eps)), [f"{number:g}" for number in eps])
