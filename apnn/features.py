@@ -42,3 +42,9 @@ def tangents(function: Callable[..., Tensor], *places: Tensor) -> list[Tensor]:
 def with_tangents(features: Features, eps: Tensor, *places: Tensor) -> Tensor:
     """Features of eps, t, x[, y] and their derivatives in t, x[, y] at points (..., B): (..., S, B, features), no graph."""
     return torch.stack(tangents(lambda *moved: features(eps, *moved), *places), dim=-3).detach()
+
+
+def product(a: Tensor, b: Tensor, axis: int = -3) -> Tensor:
+    """Value and derivatives of a b from those of a and b along `axis`, the value first."""
+    (a0, a_), (b0, b_) = ((f.narrow(axis, 0, 1), f.narrow(axis, 1, f.shape[axis] - 1)) for f in (a, b))
+    return torch.cat([a0 * b0, a_ * b0 + a0 * b_], dim=axis)

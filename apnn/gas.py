@@ -43,10 +43,10 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
-from .features import harmonics, scales, with_tangents
+from .features import harmonics, product, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
 from .sampling import EARLIEST, TIME_POWER
-from .slab import Walls, product
+from .slab import Walls
 
 CONSERVED = ("mass", "momentum", "energy")
 HARMONICS = 2

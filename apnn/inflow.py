@@ -45,7 +45,7 @@ from .expression import evaluate
 from .features import scales
 from .lift import Known
 from .lift import Lift as LiftBase
-from .slab import half_range
+from .quadrature import half_range
 
 ORDER = 2  # N
 FLIGHT_NODES = 32

@@ -26,6 +26,8 @@ from torch import Tensor
 from hrgrad.optimizer import BaseOptions, option
 from hrgrad.registry import nearest
 
+from .features import product
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions(BaseOptions):
@@ -150,12 +152,6 @@ class Network(Blocks, ABC):
         """Where the output layer lies in theta, the last layer declared."""
         first = next(k for k, name in enumerate(self.names) if name.split(".")[0] == self.names[-1].split(".")[0])
         return slice(self.shapes[first][0], self.size)
-
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a b of value and tangents, entry by entry."""
-    a0, b0 = a[..., :1, :, :], b[..., :1, :, :]
-    return torch.cat([a0 * b0, a[..., 1:, :, :] * b0 + a0 * b[..., 1:, :, :]], dim=-3)
 
 
 def blend(gate: Tensor, a: Tensor, b: Tensor) -> Tensor:

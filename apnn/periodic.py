@@ -33,7 +33,7 @@ from .expression import evaluate
 from .features import scales
 from .lift import Known
 from .lift import Lift as LiftBase
-from .slab import full_range
+from .quadrature import full_range
 
 LAYER = 36.0  # exp(-36) is round-off
 LAYER_NODES = 24

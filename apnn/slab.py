@@ -2,57 +2,28 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
+from .inflow import Lift as Inflow
 from .lift import Lift
+from .periodic import Lift as Periodic
 
 #: one in so many points lends its (t, eps) to a point on every open end
 SHARE = 8
 #: a row on an open end weighs this much: the values there fix everything else
 WALL = 3.0
 
-Array = NDArray[np.float64]
-
-
-def full_range(nodes: int) -> tuple[Array, Array]:
-    """Gauss points on [-1, 1] and weights of sum one."""
-    z, w = np.polynomial.legendre.leggauss(nodes)
-    return z, 0.5 * w
-
-
-def half_range(nodes: int) -> tuple[Array, Array]:
-    """Gauss points on [-1, 0] and on [0, 1], weights of sum one: f may jump at v = 0."""
-    if nodes % 2:
-        raise BadInput(f"train.velocities = {nodes}: in-flow ends need an even number, half of it on each side of 0")
-    z, w = np.polynomial.legendre.leggauss(nodes // 2)
-    half = 0.5 * (z + 1.0)
-    return np.concatenate([-half[::-1], half]), 0.25 * np.concatenate([w[::-1], w])
-
-
-def product(a: Tensor, b: Tensor, axis: int) -> Tensor:
-    """Value and derivatives of a b from those of a and b along `axis`."""
-    value, *slopes = a.unbind(axis)
-    other, *others = b.unbind(axis)
-    pairs = zip(slopes, others, strict=True)
-    return torch.stack([value * other, *(s * other + value * o for s, o in pairs)], dim=axis)
-
 
 def make_lift(case: Case, velocities: int, device: str) -> Lift:
     """The lift of a case; BadInput for ends that no lift handles."""
     kinds = {case.boundary.left.kind, case.boundary.right.kind}
     if kinds == {"periodic"}:
-        from .periodic import Lift as Periodic
-
         return Periodic(case, velocities, device)
     if kinds == {"inflow"}:
-        from .inflow import Lift as Inflow
-
         return Inflow(case, velocities, device)
     raise BadInput(
         f"train.formulation: transport trains with periodic or in-flow ends, not {' and '.join(sorted(kinds))}"

@@ -36,8 +36,7 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
 from ..carriers import Carriers
-from ..features import tangents, with_tangents
-from ..slab import product
+from ..features import product, tangents, with_tangents
 
 ABSORPTION = 300.0  # kappa times the length of the device, as in `hermite_parity`
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device

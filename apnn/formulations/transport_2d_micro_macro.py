@@ -21,10 +21,10 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
-from ..features import tangents, with_tangents
+from ..features import product, tangents, with_tangents
 from ..lift import Known
 from ..plane import SIDES, Plane
-from ..slab import SHARE, WALL, product
+from ..slab import SHARE, WALL
 
 
 @dataclass

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
-from ..features import with_tangents
+from ..features import product, with_tangents
 from ..lift import Known
-from ..slab import WALL, Walls, make_lift, product
+from ..slab import WALL, Walls, make_lift
 
 
 @dataclass

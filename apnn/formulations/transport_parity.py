@@ -23,9 +23,9 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
-from ..features import with_tangents
+from ..features import product, with_tangents
 from ..lift import Known
-from ..slab import WALL, Walls, make_lift, product
+from ..slab import WALL, Walls, make_lift
 
 
 @dataclass

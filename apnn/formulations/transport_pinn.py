@@ -20,7 +20,8 @@ from solvers.problem.case import Case
 
 from ..expression import evaluate
 from ..features import harmonics, with_tangents
-from ..slab import SHARE, full_range, half_range
+from ..quadrature import full_range, half_range
+from ..slab import SHARE
 
 HARMONICS = 2
 

@@ -8,7 +8,8 @@ import torch
 
 from apnn.inflow import half_space
 from apnn.options import train_options_model
-from apnn.slab import half_range, make_lift
+from apnn.quadrature import half_range
+from apnn.slab import make_lift
 from apnn.train import predict, train
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
