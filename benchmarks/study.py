@@ -1,6 +1,7 @@
 r"""The study: which method works where, and how much formulation, optimizer and method each matter.
 
     python benchmarks/study.py methods --out study             all problem groups x 15 methods x 3 seeds
+    python benchmarks/study.py single --out study              one network per Knudsen number (STL), seed 0, the same budget each
     python benchmarks/study.py factors --out study             formulation x optimizer x second phase x method x 2 seeds
     python benchmarks/study.py condense --out study            tables and small HDF5 into benchmarks/results/study-*
 
@@ -45,7 +46,7 @@ CASES: dict[str, dict[str, str]] = {
     "diode": {},
 }
 FACTORS = {
-    "case": "transport_periodic",
+    "cases": ("transport_periodic", "transport_inflow"),
     "formulations": "transport_micro_macro,transport_parity,transport_pinn",
     "optimizers": "adam,soap",
     "methods": "ls,config,hrgrad",
@@ -67,20 +68,21 @@ def budget(seconds: float, *settings: str) -> list[str]:
     return words + list(chain.from_iterable(("--set", text) for text in settings))
 
 
-def run_methods(out: Path, cases: list[str], workers: int) -> None:
+def run_methods(out: Path, cases: list[str], workers: int, methods: str, seeds: str, *flags: str) -> None:
     """One `kinetic study` per case, each with its own settings."""
     for name in cases:
         settings = ['train.second_order="none"', *(f"{key}={value}" for key, value in CASES[name].items())]
         settings += ["knudsen.unseen=[3e-2, 3e-3]"] * ("knudsen.evaluate" in CASES[name])
-        words = ["study", f"cases/{name}.toml", "--methods", METHODS, "--seeds", SEEDS, "--workers", str(workers)]
-        code = kinetic(*words, "--out", str(out / "methods"), *budget(SECONDS, *settings))
+        words = ["study", f"cases/{name}.toml", "--methods", methods, "--seeds", seeds, *flags]
+        code = kinetic(*words, "--workers", str(workers), "--out", str(out / "methods"), *budget(SECONDS, *settings))
         print(f"{name}: exit {code}", file=sys.stderr)
 
 
 def run_factors(out: Path, workers: int) -> None:
-    """Two `kinetic study` of one case: without and with a second-order phase after 200 first-order steps."""
+    """Two `kinetic study`: without and with a second-order phase after 200 first-order steps."""
+    files = [f"cases/{name}.toml" for name in FACTORS["cases"]]
     for second in FACTORS["second"]:
-        words = ["study", f"cases/{FACTORS['case']}.toml", "--methods", FACTORS["methods"], "--seeds", FACTORS["seeds"]]
+        words = ["study", *files, "--methods", FACTORS["methods"], "--seeds", FACTORS["seeds"]]
         words += ["--formulations", FACTORS["formulations"], "--optimizers", FACTORS["optimizers"]]
         limit = budget(FACTORS["seconds"], f'train.second_order="{second}"')
         if second != "none":
@@ -88,11 +90,11 @@ def run_factors(out: Path, workers: int) -> None:
         kinetic(*words, "--workers", str(workers), "--out", str(out / f"factors-{second}"), *limit)
 
 
-def effects(folder: Path) -> list[dict]:
-    """Main effects of the factors on the error of rho."""
+def effects(folder: Path, case: str) -> list[dict]:
+    """Main effects of the factors on the error of rho in one case."""
     cells = []
     for second in FACTORS["second"]:
-        found = comparison([folder / f"factors-{second}"])
+        found = comparison([folder / f"factors-{second}" / case])
         logs = defaultdict(list)
         for row in found["errors"]:
             if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
@@ -142,16 +144,14 @@ def condense(out: Path) -> None:
         },
     }
     if (out / f"factors-{FACTORS['second'][0]}").exists():
-        summary["factors"] = effects(out)
-        lines = [
-            "\n**What matters how much** (one case, all other factors averaged)\n",
-            "| factor | effect | share | levels |",
-        ]
-        lines.append("|---|---:|---:|---|")
-        for row in summary["factors"]:
-            levels = ", ".join(f"{level} {error:.1e}" for level, error in row["levels"].items())
-            lines.append(f"| {row['factor']} | x{row['effect']:.1f} | {row['share_of_variance']:.0%} | {levels} |")
-        pages.append("\n".join(lines))
+        summary["factors"] = {case: effects(out, case) for case in FACTORS["cases"]}
+        for case, rows in summary["factors"].items():
+            lines = [f"\n**{case}: what matters how much** (all other factors averaged)\n"]
+            lines += ["| factor | effect | share of variance | levels |", "|---|---:|---:|---|"]
+            for row in rows:
+                levels = ", ".join(f"{level} {error:.1e}" for level, error in row["levels"].items())
+                lines.append(f"| {row['factor']} | x{row['effect']:.1f} | {row['share_of_variance']:.0%} | {levels} |")
+            pages.append("\n".join(lines))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "study-methods.json").write_text(json.dumps(summary, indent=1, default=str) + "\n")
     (RESULTS / "study-methods.md").write_text("\n".join(pages).strip() + "\n")
@@ -171,13 +171,15 @@ def condense(out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["methods", "factors", "condense"], help="default: all three")
+    parser.add_argument("part", nargs="?", choices=["methods", "single", "factors", "condense"], help="default: all")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "study")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if options.part in (None, "methods"):
-        run_methods(options.out.resolve(), options.cases.split(","), options.workers)
+        run_methods(options.out.resolve(), options.cases.split(","), options.workers, METHODS, SEEDS)
+    if options.part in (None, "single"):
+        run_methods(options.out.resolve(), options.cases.split(","), options.workers, "ls", "0", "--single")
     if options.part in (None, "factors"):
         run_factors(options.out.resolve(), options.workers)
     if options.part in (None, "condense"):
