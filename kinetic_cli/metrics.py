@@ -59,27 +59,34 @@ def front_score(value: Array, reference: Array, x: Array) -> float:
 
 
 def paired_p(rows: list[Row], first: str, second: str) -> float:
-    """p-value of a paired t-test between two contenders: mean log error of rho per seed; NaN with fewer than two seeds."""
-    from scipy.stats import ttest_rel
+    r"""p-value of a paired t-test over seeds between two contenders, stratified by case; NaN without two seeds of a case.
 
-    logs: dict[tuple[str, int], dict[Task, float]] = defaultdict(dict)
+    d_cs is the mean over eps of the log ratio of their errors of rho in case c with seed s.  The mean over cases of its mean
+    over seeds has the variance $V = \sum_c V_c$, $V_c = s_c^2/(n_cC^2)$: seeds are the noise, cases are not; degrees of
+    freedom are $V^2/\sum_c V_c^2/(n_c-1)$ (Welch, Satterthwaite).
+    """
+    from scipy.stats import t as student
+
+    logs: dict[tuple[str, int], dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        if row["t"] is None and row["field"] == "rho" and row["relative_l2"]:
-            logs[contender(row), row["seed"]][row["case"], row["eps"], "rho"] = float(np.log(row["relative_l2"]))
-    seeds = sorted({seed for name, seed in logs if name == first} & {seed for name, seed in logs if name == second})
-    pairs = []
-    for seed in seeds:
-        a, b = logs[first, seed], logs[second, seed]
-        both = a.keys() & b.keys()
-        if both:
-            pairs.append((np.mean([a[task] for task in both]), np.mean([b[task] for task in both])))
-    if len(pairs) < 2:
+        name = contender(row)
+        if name in (first, second) and row["t"] is None and row["field"] == "rho" and row["relative_l2"]:
+            logs[row["case"], row["seed"]][name][row["eps"]] = float(np.log(row["relative_l2"]))
+    differences: dict[str, list[float]] = defaultdict(list)
+    for (case, _), by_name in logs.items():
+        a, b = by_name[first], by_name[second]
+        if both := a.keys() & b.keys():
+            differences[case].append(float(np.mean([a[eps] - b[eps] for eps in both])))
+    blocks = [np.array(values) for values in differences.values() if len(values) > 1]
+    if not blocks:
         return float("nan")
-    a_mean, b_mean = np.array(pairs).T
-    difference = a_mean - b_mean
-    if np.ptp(difference) == 0.0:
-        return 1.0 if difference[0] == 0.0 else 0.0
-    return float(ttest_rel(a_mean, b_mean).pvalue)
+    mean = float(np.mean([block.mean() for block in blocks]))
+    variances = np.array([block.var(ddof=1) / len(block) for block in blocks]) / len(blocks) ** 2
+    V = float(variances.sum())
+    if V == 0.0:
+        return 1.0 if mean == 0.0 else 0.0
+    freedom = V**2 / float(np.sum(variances**2 / np.array([len(block) - 1 for block in blocks])))
+    return 2.0 * float(student.sf(abs(mean) / V**0.5, freedom))
 
 
 def mean_ranks(errors: dict[str, list[float]]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from kinetic_cli.comparison import summary
 from kinetic_cli.measures import delta_m, error, f1, mean_rank, success
@@ -85,6 +86,20 @@ def test_difference_within_the_noise_of_seeds_is_called_that():
     assert found[0]["p_against_first"] is None
     assert "noise" in summary_sheet(found, 1).rows[1][-1]
     assert found[0]["spread"] > 1.0
+
+
+def test_paired_test_is_that_of_the_textbook_in_one_case_and_takes_cases_as_strata():
+    rng = np.random.default_rng(1)
+    ours, theirs = np.exp(rng.normal(size=(2, 6)))
+    one = {f"{name}-seed{k}": {1.0: e[k]} for name, e in (("a", ours), ("b", theirs)) for k in range(6)}
+    assert paired_p(rows(one), "a", "b") == pytest.approx(ttest_rel(np.log(ours), np.log(theirs)).pvalue)
+    # three cases in which b is 1.5, 3 and 10 times worse for every seed, up to 1 %: cases differ, seeds hardly
+    many = []
+    for case, factor in (("c", 1.5), ("d", 3.0), ("e", 10.0)):
+        worse = {f"a-seed{k}": {1.0: 1.0} for k in range(2)}
+        worse |= {f"b-seed{k}": {1.0: factor * (1.0 + 0.01 * k)} for k in range(2)}
+        many += rows(worse, case=case)
+    assert paired_p(many, "a", "b") < 1e-4
 
 
 def test_tables_print_as_markdown_and_latex(capsys):
