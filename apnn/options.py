@@ -32,6 +32,8 @@ class TrainOptions(Table):
     method                 multi-task method of the first-order phase (a file of hrgrad/methods)
     optimizer              first-order optimizer that follows the method's direction (a file of hrgrad/optimizers); "auto" is
                            adam, but sgd for a method that carries Adam's momenta itself
+    update_length          what the optimizer sees: the update as long as the "method" makes it, or of length 1 ("unit"): Adam
+                           forgets early, long gradients over a thousand steps only, which shortens all steps of a short phase
     steps, learning_rate   first-order phase: Adam-like steps with cosine decay
     warm_up                first steps, over which the learning rate rises
     second_order           optimizer of the second phase on the sum of the losses, or "none"
@@ -61,6 +63,7 @@ class TrainOptions(Table):
     method: str = "hrgrad"
     method_options: dict[str, Any] = Field(default_factory=dict)
     optimizer: str = "auto"
+    update_length: Literal["method", "unit"] = "method"
     learning_rate: Annotated[float, Field(gt=0.0)] = 3e-3
     steps: Annotated[int, Field(ge=0)] = 300
     warm_up: Annotated[int, Field(ge=0)] = 0

@@ -181,6 +181,10 @@ class FirstOrder(Phase):
                 f"train.optimizer = '{name}': {options.method} carries Adam's momenta itself and they would act twice; "
                 "choose sgd or auto"
             )
+        if is_step and options.update_length == "unit":
+            raise BadInput(
+                f"train.update_length = 'unit': the update of {options.method} is Adam's step already; use 'method'"
+            )
         try:
             demand(name, ("direction",), "this phase")
         except ValueError as error:
@@ -225,6 +229,8 @@ class FirstOrder(Phase):
             update = found.update(problem)
             off = problem.cosines[~np.eye(m, dtype=bool)]
             scalars = {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}
+        if self.options.update_length == "unit":
+            update = torch.nn.functional.normalize(update, dim=0)
         decay = 0.5 * (1.0 + math.cos(math.pi * share))
         rise = min(1.0, (k + 1) / (self.options.warm_up + 1))
         lr = self.options.learning_rate * rise * (0.02 + 0.98 * decay)

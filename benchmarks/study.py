@@ -1,7 +1,8 @@
 r"""The study: which method works where, and how much formulation, optimizer and method each matter.
 
-    python benchmarks/study.py methods --out study             all problem groups x 15 methods x 3 seeds
+    python benchmarks/study.py methods --out study             all problem groups x 16 methods x 3 seeds
     python benchmarks/study.py single --out study              one network per Knudsen number (STL), seed 0, the same budget each
+    python benchmarks/study.py lengths --out study             8 methods x 2 seeds whose updates all have length 1, on 4 cases
     python benchmarks/study.py factors --out study             formulation x optimizer x second phase x method x 2 seeds
     python benchmarks/study.py condense --out study            tables and small HDF5 into benchmarks/results/study-*
 
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -29,7 +31,7 @@ from solvers.problem.result import atomic_hdf5
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-METHODS = "ls,uw,dwa,rlw,graddrop,mgda,pcgrad,cagrad,imtlg,nashmtl,famo,config,aligngrad,rgb,hrgrad"
+METHODS = "ls,si,uw,dwa,rlw,graddrop,mgda,pcgrad,cagrad,imtlg,nashmtl,famo,config,aligngrad,rgb,hrgrad"
 SEEDS = "0..2"
 SECONDS = 6.0
 #: one case of each problem group; the Knudsen numbers are fewer than in the case files where a reference is dear
@@ -44,6 +46,12 @@ CASES: dict[str, dict[str, str]] = {
     "transport_boundary_layer": {},
     "transport_2d": {"knudsen.evaluate": "[1.0, 1e-1, 1e-2, 1e-3]"},
     "diode": {},
+}
+#: methods and cases that are run again with updates of one length: what is left then is their direction
+LENGTHS = {
+    "methods": "ls,si,mgda,cagrad,nashmtl,config,aligngrad,hrgrad",
+    "cases": ("bgk_smooth", "sod", "transport_periodic", "transport_inflow"),
+    "seeds": "0..1",
 }
 FACTORS = {
     "cases": ("transport_periodic", "transport_inflow"),
@@ -68,13 +76,13 @@ def budget(seconds: float, *settings: str) -> list[str]:
     return words + list(chain.from_iterable(("--set", text) for text in settings))
 
 
-def run_methods(out: Path, cases: list[str], workers: int, methods: str, seeds: str, *flags: str) -> None:
+def run_methods(out: Path, cases: Iterable[str], workers: int, methods: str, seeds: str, *words: str) -> None:
     """One `kinetic study` per case, each with its own settings."""
     for name in cases:
         settings = ['train.second_order="none"', *(f"{key}={value}" for key, value in CASES[name].items())]
         settings += ["knudsen.unseen=[3e-2, 3e-3]"] * ("knudsen.evaluate" in CASES[name])
-        words = ["study", f"cases/{name}.toml", "--methods", methods, "--seeds", seeds, *flags]
-        code = kinetic(*words, "--workers", str(workers), "--out", str(out / "methods"), *budget(SECONDS, *settings))
+        chosen = ["study", f"cases/{name}.toml", "--methods", methods, "--seeds", seeds, *words]
+        code = kinetic(*chosen, "--workers", str(workers), "--out", str(out), *budget(SECONDS, *settings))
         print(f"{name}: exit {code}", file=sys.stderr)
 
 
@@ -122,6 +130,25 @@ def effects(folder: Path, case: str) -> list[dict]:
     return table
 
 
+def lengths(folder: Path) -> list[dict]:
+    """Error of rho of the same methods, cases and seeds with the update as long as the method makes it, and of length 1."""
+    wanted = LENGTHS["methods"].split(",")
+    logs: dict[str, dict[tuple, dict[str, float]]] = {}
+    for part in ("methods", "lengths"):
+        rows = [row for case in LENGTHS["cases"] for row in comparison([folder / part / case])["errors"]]
+        logs[part] = defaultdict(dict)
+        for row in rows:
+            if row["field"] == "rho" and row["t"] is None and row["relative_l2"] and contender(row) in wanted:
+                logs[part][contender(row)][row["case"], row["seed"], row["eps"]] = np.log10(row["relative_l2"])
+    table = []
+    for name in wanted:
+        own, unit = logs["methods"][name], logs["lengths"][name]
+        both = own.keys() & unit.keys()
+        means = [float(10.0 ** np.mean([part[key] for key in both])) for part in (own, unit)]
+        table.append({"method": name, "own": means[0], "unit": means[1], "tasks": len(both)})
+    return sorted(table, key=lambda row: row["unit"])
+
+
 def condense(out: Path) -> None:
     """Tables (JSON, Markdown) and errors (HDF5) of what is there, no raw fields."""
     found = comparison([out / "methods"])
@@ -143,6 +170,14 @@ def condense(out: Path) -> None:
             for name in sorted({row["case"] for row in found["errors"]})
         },
     }
+    if (out / "lengths").exists():
+        summary["lengths"] = lengths(out)
+        lines = ["\n**The length of the update** (error of rho, the same cases and seeds)\n"]
+        lines += ["| method | its own length | length 1 | gain |", "|---|---:|---:|---:|"]
+        for row in summary["lengths"]:
+            gain = row["own"] / row["unit"]
+            lines.append(f"| {row['method']} | {row['own']:.1e} | {row['unit']:.1e} | x{gain:.2f} |")
+        pages.append("\n".join(lines))
     if (out / f"factors-{FACTORS['second'][0]}").exists():
         summary["factors"] = {case: effects(out, case) for case in FACTORS["cases"]}
         for case, rows in summary["factors"].items():
@@ -171,16 +206,22 @@ def condense(out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["methods", "single", "factors", "condense"], help="default: all")
+    parser.add_argument(
+        "part", nargs="?", choices=["methods", "single", "lengths", "factors", "condense"], help="default: all"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "study")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    out, cases, workers = options.out.resolve(), options.cases.split(","), options.workers
     if options.part in (None, "methods"):
-        run_methods(options.out.resolve(), options.cases.split(","), options.workers, METHODS, SEEDS)
+        run_methods(out / "methods", cases, workers, METHODS, SEEDS)
     if options.part in (None, "single"):
-        run_methods(options.out.resolve(), options.cases.split(","), options.workers, "ls", "0", "--single")
+        run_methods(out / "methods", cases, workers, "ls", "0", "--single")
+    if options.part in (None, "lengths"):
+        unit = ("--set", 'train.update_length="unit"')
+        run_methods(out / "lengths", LENGTHS["cases"], workers, LENGTHS["methods"], LENGTHS["seeds"], *unit)
     if options.part in (None, "factors"):
-        run_factors(options.out.resolve(), options.workers)
+        run_factors(out, workers)
     if options.part in (None, "condense"):
-        condense(options.out.resolve())
+        condense(out)

@@ -11,7 +11,7 @@ from apnn.options import train_options_model
 from apnn.sampling import collocation
 from apnn.train import Model, predict, train
 from solvers.problem.read import read_case
-from solvers.problem.status import NumericalError
+from solvers.problem.status import BadInput, NumericalError
 
 CASES = Path(__file__).parents[2] / "cases"
 torch.manual_seed(0)
@@ -103,6 +103,23 @@ def test_training_lowers_the_loss_and_is_reproducible(method):
     assert fields["rho"].shape == (2, 2, 11)
     other = list(train(case, options.model_copy(update={"seed": 1})))
     assert other[-1].scalars["loss"] != losses[0][-1]
+
+
+@pytest.mark.parametrize("method", ["ls", "hrgrad"])
+def test_a_unit_update_moves_as_far_as_the_learning_rate(method):
+    choices = {"optimizer": "sgd", "steps": 1, "second_order": "none", "learning_rate": 0.01, "method": method}
+    for length, expected in (("unit", True), ("method", False)):
+        case, options = small("transport_periodic", update_length=length, **choices)
+        start = Model(case, options, "cpu").initial(torch.Generator().manual_seed(options.seed)).numpy()
+        *_, last = train(case, options)
+        moved = float(np.linalg.norm(last.state["theta"] - start))
+        assert (abs(moved - 0.01) < 1e-14) is expected
+
+
+def test_a_step_of_adam_has_no_other_length():
+    case, options = small("transport_periodic", method="mconfig", update_length="unit")
+    with pytest.raises(BadInput, match="Adam's step already"):
+        next(iter(train(case, options)))
 
 
 def test_training_reaches_the_exact_solution():
