@@ -3,7 +3,7 @@ r"""The study: which method works where, and how much formulation, optimizer and
     python benchmarks/study.py methods --out study             all problem groups x 16 methods x 3 seeds
     python benchmarks/study.py single --out study              one network per Knudsen number (STL), seed 0, the same budget each
     python benchmarks/study.py lengths --out study             8 methods x 2 seeds whose updates all have length 1, on 4 cases
-    python benchmarks/study.py factors --out study             formulation x optimizer x second phase x method x 2 seeds
+    python benchmarks/study.py factors --out study             formulation x optimizer x second phase x method
     python benchmarks/study.py condense --out study            tables and small HDF5 into benchmarks/results/study-*
 
 Each is `kinetic study` with an equal budget of PROCESSOR seconds per cell (one thread), so a busy machine does not decide; what
@@ -59,7 +59,7 @@ FACTORS = {
     "optimizers": "adam,soap",
     "methods": "ls,config,hrgrad",
     "second": ("none", "ssbroyden"),
-    "seeds": "0..1",
+    "seeds": "0",
     "seconds": 10.0,
 }
 
@@ -106,14 +106,14 @@ def effects(folder: Path, case: str) -> list[dict]:
         logs = defaultdict(list)
         for row in found["errors"]:
             if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
-                logs[contender(row), row["seed"]].append(np.log10(row["relative_l2"]))
-        for (name, seed), values in logs.items():
+                logs[contender(row)].append(np.log10(row["relative_l2"]))
+        for name, values in logs.items():
             method, formulation, optimizer = name.split(".")
             levels = {"formulation": formulation, "method": method, "optimizer": optimizer, "second phase": second}
-            cells.append({**levels, "seed": str(seed), "y": float(np.mean(values))})
+            cells.append({**levels, "y": float(np.mean(values))})
     table = []
     total = np.var([cell["y"] for cell in cells])
-    for factor in ("formulation", "second phase", "optimizer", "method", "seed"):
+    for factor in ("formulation", "second phase", "optimizer", "method"):
         groups = defaultdict(list)
         for cell in cells:
             groups[cell[factor]].append(cell["y"])
