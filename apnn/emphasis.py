@@ -23,7 +23,7 @@ def emphasis(model: Model, theta: Tensor, refresh: int) -> Tensor | None:
     causal, importance = model.options.causal, model.options.importance
     if not causal and not importance:
         return None
-    batch = model.batch(refresh)
+    batch = model.batch(refresh, theta.dtype)
     points = batch.t.shape[-1]
     rows = [row for row in model.rows(theta, batch).values() if row.shape[1] == points]
     squares = torch.stack([row.square().reshape(*row.shape[:2], -1).mean(dim=-1) for row in rows]).sum(dim=0)

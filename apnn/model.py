@@ -5,11 +5,14 @@ of it is free, the encoder or, without one, the output layer; then `free` says w
 functions of that part alone.  A network whose output layer alone is free is linear in it: random features, to which Gauss-Newton
 is least squares.
 
+The dtype of theta decides in which precision losses are computed; fields are always float64 (`apnn/precision.py`).
+
 References: training.md 2; Dong, Li (2021), Comput. Methods Appl. Mech. Engrg. 387, 114129, DOI 10.1016/j.cma.2021.114129.
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ from solvers.problem.status import BadInput
 
 from .network import Blocks
 from .options import TrainOptions, encoders, formulations, networks
+from .precision import cast
 from .sampling import collocation
 
 PREDICT_CHUNK = 20_000
@@ -32,6 +36,8 @@ class Model:
     """Formulation, network, encoder and points of one training.
 
     size, names, shapes   of theta and its blocks
+    dtype                 of theta where the training allows float32
+    physics               the formulation by the dtype of the rows that it computes
     free                  the part of theta that is trained
     fixed                 the whole theta at the start; what is frozen stays as it is there
     """
@@ -39,6 +45,9 @@ class Model:
     def __init__(self, case: Case, options: TrainOptions, device: str) -> None:
         self.case, self.options, self.device = case, options, device
         self.formulation = formulations.load(options.formulation)(case, options.velocities, device)
+        self.dtype, self.physics = getattr(torch, options.precision), {torch.float64: self.formulation}
+        if self.dtype not in self.physics and self.formulation.float32:
+            self.physics[self.dtype] = cast(self.formulation, self.dtype)
         self.encoder = (
             encoders.load(options.encoder)(options.latent, options.width) if options.encoder != "none" else None
         )
@@ -63,15 +72,16 @@ class Model:
         low, high = (math.log(eps) for eps in case.knudsen.train)
         self.middle, self.half = 0.5 * (low + high), 0.5 * (high - low)
         self._batch: Any = None
-        self._refresh = -1
+        self._batch_key: Any = None
         self._points: Any = None
         self._points_refresh = -1
 
-    def batch(self, refresh: int) -> Any:
-        """The prepared points after `refresh` refreshes."""
-        if refresh != self._refresh:
-            self._batch = self.formulation.prepare(*self._places(refresh))
-            self._refresh = refresh
+    def batch(self, refresh: int, dtype: torch.dtype = torch.float64) -> Any:
+        """The prepared points after `refresh` refreshes, for a theta of this dtype."""
+        if (refresh, dtype) != self._batch_key:
+            batch = self.formulation.prepare(*self._places(refresh))
+            rows = cast(batch, dtype) if dtype in self.physics else batch
+            self._batch, self._batch_key = replace(rows, inputs=batch.inputs.to(dtype)), (refresh, dtype)
         return self._batch
 
     def _places(self, refresh: int) -> list[Tensor]:
@@ -98,7 +108,7 @@ class Model:
     def losses(self, theta: Tensor, refresh: int, weights: Tensor | None = None) -> dict[str, Tensor]:
         """Mean squares (m,) by residual name; theta (P,) or (m, P), weights (m, B) of the points."""
         found = {}
-        for name, row in self.rows(theta, self.batch(refresh)).items():
+        for name, row in self.rows(theta, self.batch(refresh, theta.dtype)).items():
             squares = row.square().flatten(2) if row.dim() > 2 else row.square().unsqueeze(-1)
             if weights is not None and weights.shape == squares.shape[:2]:
                 squares = squares * weights.unsqueeze(-1)
@@ -107,8 +117,9 @@ class Model:
 
     def rows(self, theta: Tensor, batch: Any) -> dict[str, Tensor]:
         """Residual rows by name at prepared points; theta is the free part."""
-        outputs = self.outputs(self.whole(theta), batch.inputs, batch.eps)
-        found: dict[str, Tensor] = self.formulation.residuals(self.formulation.ansatz(outputs, batch), batch)
+        outputs = self.outputs(self.whole(theta), batch.inputs, batch.eps).to(batch.eps.dtype)
+        formulation = self.physics[batch.eps.dtype]
+        found: dict[str, Tensor] = formulation.residuals(formulation.ansatz(outputs, batch), batch)
         return found
 
     def outputs(self, theta: Tensor, inputs: Tensor, eps: Tensor) -> Tensor:
@@ -116,7 +127,8 @@ class Model:
         if self.encoder is None:
             return self.network(theta, inputs)  # type: ignore[no-any-return]
         cut = self.encoder.size
-        columns = self.encoder.append(theta[..., :cut], (eps.log() - self.middle) / self.half, inputs)
+        s = (eps.log() - self.middle) / self.half
+        columns = self.encoder.append(theta[..., :cut], s.to(theta.dtype), inputs)
         return self.network(theta[..., cut:], columns)  # type: ignore[no-any-return]
 
     def hold(self, theta: Tensor) -> Tensor:
@@ -131,7 +143,8 @@ class Model:
         if self.free == slice(0, self.size):
             return theta
         before, behind = (
-            part.expand(*theta.shape[:-1], -1) for part in (self.fixed[: self.free.start], self.fixed[self.free.stop :])
+            part.to(theta.dtype).expand(*theta.shape[:-1], -1)
+            for part in (self.fixed[: self.free.start], self.fixed[self.free.stop :])
         )
         return torch.cat([before, theta, behind], dim=-1)
 
@@ -177,7 +190,7 @@ def evaluate(
     model: Model, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
 ) -> dict[str, np.ndarray]:
     """The same of a model that is there already."""
-    theta = torch.from_numpy(np.array(state["theta"]))
+    theta = torch.from_numpy(np.array(state["theta"], dtype=float))
     model.hold(theta)
     return fields(model, theta, eps, times, *space)
 

@@ -45,6 +45,8 @@ class TrainOptions(Table):
     tasks, points          log-uniform bins of eps, and collocation points per bin
     refresh                a share of the points is drawn anew every so many steps
     width, depth           of the hidden layers
+    precision              of the first-order phase, "float64" or "float32": its network, and its residuals where the formulation
+                           says that they bear it; second-order phases, errors and fields are float64
     velocities             velocity nodes of the network's head
     time_limit             seconds of training after which a run ends with a valid result
     target                 end as soon as the error estimate of rho is below this for every Knudsen number
@@ -79,6 +81,7 @@ class TrainOptions(Table):
     refresh: Annotated[int, Field(ge=1)] = 100
     width: Annotated[int, Field(ge=1)] = 32
     depth: Annotated[int, Field(ge=1)] = 2
+    precision: Literal["float64", "float32"] = "float64"
     velocities: Annotated[int, Field(ge=4)] = 32
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None

@@ -4,9 +4,10 @@ Losses: $L_{k,r} = $ mean square of residual r over the points of task k; $L_k =
 
 1. First-order phase.  The m gradients $g_k = \nabla L_k$ come from ONE backward pass with respect to m copies of theta; a
    method of `hrgrad` turns them into an update, a first-order optimizer follows it with a step that decays like a cosine over
-   the steps, or over the time limit where that ends the phase first and no other follows.
+   the steps, or over the time limit where that ends the phase first and no other follows.  `precision` is that of this phase.
 2. Second-order phase.  A quasi-Newton or Gauss-Newton optimizer minimises the mean of the $L_k$; a share of the points is
-   renewed now and then and the curvature is kept.
+   renewed now and then and the curvature is kept.  Always in float64: in float32 ssbroyden stalls at an error of
+   4e-5 where it goes on to 5e-6 (training.md 2.4).
 
 Everything that a continuation needs is in `Snapshot.state`: parameters, optimizer and method state, and the step; the points
 of any step follow from the seed.  References: training.md 2 and 3.
@@ -63,10 +64,6 @@ def train(
     begin, earlier = clock(), 0.0
     model = Model(case, options, device)
     afford(model)
-    whole = resume["theta"] if resume is not None else start
-    if whole is None:
-        whole = model.initial(torch.Generator().manual_seed(options.seed)).numpy()
-    theta = model.hold(_tensor(whole, device))
     estimator, look, eta = Estimator(model), FIRST_LOOK, None
     phases: list[Phase] = []
     if options.steps:
@@ -79,9 +76,14 @@ def train(
         step, current, earlier = int(resume["step"]), int(resume["phase"]), float(resume.get("seconds", 0.0))
         seconds = earlier
         inner = _restore(resume["inner"], device) if "inner" in resume else None
+    whole = resume["theta"] if resume is not None else start
+    if whole is None:
+        whole = model.initial(torch.Generator().manual_seed(options.seed)).numpy()
+    theta = model.hold(_tensor(whole, device).to(phases[current].dtype))
     for number, phase in enumerate(phases):
         if number < current:
             continue
+        theta = theta.to(phase.dtype)
         state = inner if inner is not None and number == current else phase.start(theta)
         inner = None
         first = step - sum(p.steps for p in phases[:number])
@@ -102,7 +104,7 @@ def train(
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
                     arrays |= conflict(model, before, theta, options.tasks, refresh)
                 if seconds >= look or step == total or over or stopped:
-                    eta, look = estimator.look(theta), NEXT_LOOK * seconds
+                    eta, look = estimator.look(theta.double()), NEXT_LOOK * seconds
                     scalars["estimate"] = worst(eta)
                     stopped = stopped or (options.target is not None and scalars["estimate"] <= options.target)
                 finished = step == total or stopped
@@ -141,9 +143,10 @@ Step = tuple[Tensor, Any, dict[str, float], Callable[[], dict[str, np.ndarray]]]
 
 
 class Phase:
-    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars, measure)."""
+    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars, measure), theta of one dtype."""
 
     steps: int
+    dtype = torch.float64
 
     def __init__(self, model: Model) -> None:
         self.model, self.options = model, model.options
@@ -168,7 +171,7 @@ class FirstOrder(Phase):
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         options = model.options
-        self.steps = options.steps
+        self.steps, self.dtype = options.steps, model.dtype
         self.method = hrgrad.load_method(options.method)
         try:
             self.method_options = self.method.Options.read(**options.method_options)

@@ -97,7 +97,7 @@ def train(
     path = out / case.name / f"{run}.h5"
     place = place_of(device)
     result, state = start_result(case, run, path, resume)
-    result.attributes |= {"method": options.method, "seed": options.seed, "dtype": "float64", "device": place}
+    result.attributes |= {"method": options.method, "seed": options.seed, "dtype": options.precision, "device": place}
     screen.say(f"{case.name}: {options.formulation}, {options.network}, {options.method} on {place}")
     Training(case, options, result, path, out).run(place, state)
 

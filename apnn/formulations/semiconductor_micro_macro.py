@@ -79,6 +79,7 @@ class Formulation:
 
     equations = ("semiconductor",)
     asymptotic_preserving = True
+    float32 = True
     fields = ("rho", "J", "E", "Phi")
     residual_names = ("macro", "flux", "micro", "charge", "field", "left", "right")
 

@@ -53,6 +53,7 @@ class Formulation:
 
     equations = ("transport_2d",)
     asymptotic_preserving = True
+    float32 = True
     fields = ("rho", "J1", "J2")
 
     def __init__(self, case: Case, velocities: int, device: str = "cpu") -> None:

@@ -50,6 +50,7 @@ class Formulation:
 
     equations = ("transport",)
     asymptotic_preserving = True
+    float32 = True
     fields = ("rho", "J")
 
     def __init__(self, case: Case, velocities: int, device: str = "cpu") -> None:

@@ -1,5 +1,6 @@
 """Tangents and Jacobian, points, and training itself."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,32 @@ def test_training_reaches_the_exact_solution():
     rho = predict(case, options, last.state, [1e-4], [0.02], x)["rho"][0, 0]
     exact = 0.3413447 * (1 + np.exp(-16 * np.pi**2 * 0.02 / 3) * np.cos(4 * np.pi * x))
     assert np.linalg.norm(rho - exact) / np.linalg.norm(exact) < 0.03
+
+
+def test_float32_trains_as_float64_and_resumes_exactly():
+    """The first-order phase; the phase behind it, errors and fields stay in float64."""
+    runs = {}
+    for precision in ("float64", "float32"):
+        case, options = small("transport_periodic", precision=precision, steps=40, second_steps=10)
+        runs[precision] = [copy.deepcopy(s) for s in train(case, options)]
+    double, single = runs.values()
+    assert double[3].state["theta"].dtype == single[4].state["theta"].dtype == np.float64
+    assert single[3].state["theta"].dtype == np.float32
+    for step in (0, 3):
+        assert single[step].scalars["loss"] == pytest.approx(double[step].scalars["loss"], rel=1e-2)
+    assert predict(case, options, single[3].state, [1.0], [0.02], np.linspace(0, 1, 5))["rho"].dtype == np.float64
+    for stop in (1, 3):  # within the phase and at its end
+        again = list(train(case, options, resume=single[stop].state))
+        assert again[-1].scalars["loss"] == single[-1].scalars["loss"]
+        np.testing.assert_array_equal(again[-1].state["theta"], single[-1].state["theta"])
+
+
+def test_float32_trains_where_rows_stay_in_float64():
+    case, options = small("sod", precision="float32", second_order="none")
+    *_, last = train(case, options)
+    *_, same = train(case, options.model_copy(update={"precision": "float64"}))
+    assert last.state["theta"].dtype == np.float32
+    assert last.scalars["loss"] == pytest.approx(same.scalars["loss"], rel=1e-3)
 
 
 def test_not_finite_loss_is_named():

@@ -11,12 +11,15 @@ import torch
 from scipy.linalg import expm
 
 from apnn.features import tangents
-from apnn.options import equation_of
+from apnn.model import Model
+from apnn.options import equation_of, train_options_model
+from apnn.precision import cast
 from kinetic_cli.kinds import KINDS
 from solvers.problem.read import read_case
 
 CASES = Path(__file__).parents[2] / "cases"
 NAMES = KINDS["formulations"].names()
+FLOAT32 = [name for name in NAMES if KINDS["formulations"].load(name).float32]
 PERIODIC = ("transport_periodic", ())
 ISOTROPIC = ("transport_periodic", ("initial.f=1 + cos(4*pi*x)",))
 ABSORBER = ("transport_inflow", ("equation.sigma_s=1e-13", "equation.sigma_a=2.0", "boundary.left.f=1 + v"))
@@ -267,6 +270,61 @@ def test_exact_solution_leaves_no_residual(name, problem, solution, eps):
     formulation, case = make(name, problem)
     for residual, size in largest(formulation, case, solution, eps, [0.003, 0.02, 0.07]).items():
         assert size < 1e-8, residual
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "solution"),
+    [pair for pair in pairs(EXACT) if KINDS["formulations"].load(pair.values[0]).float32],
+)
+def test_exact_solution_leaves_rounding_alone_in_float32(name, problem, solution):
+    formulation, case = make(name, problem)
+    batch = batch_of(formulation, case, 0.1, [1e-6, 0.003, 0.07])
+    exact = formulation.solution_of(solution(batch, formulation.v, formulation.w, case), batch)
+    single = (cast(thing, torch.float32) for thing in (formulation, exact, batch))
+    rows = next(single).residuals(*single)
+    for residual, row in rows.items():
+        assert row.dtype == torch.float32
+        assert row.abs().max() < 1e-5, residual
+
+
+def rows_by_precision(name, problem):
+    """A model, and the rows of one network in float32 and in float64 at its points, early ones and the smallest eps among them."""
+    case = read_case(CASES / f"{problem[0]}.toml", None, list(problem[1]))
+    table = {"points": 64, "width": 8, "velocities": 8, "formulation": name, "network": "mlp", "precision": "float32"}
+    model = Model(case, train_options_model(case.equation.kind)(**{**case.train, **table}), "cpu")
+    theta = model.initial(torch.Generator().manual_seed(0)).float()
+
+    def rows(number):
+        return model.rows(theta.to(number), model.batch(0, number))
+
+    return model, rows
+
+
+def loss_of_digits(single, double):
+    return max(float((single[name] - row).abs().max() / row.abs().max()) for name, row in double.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [(name, problem) for name in FLOAT32 for problem in PROBLEMS.get(equation_of(name), [])],
+)
+def test_float32_rows_lose_rounding_only(name, problem):
+    _, rows = rows_by_precision(name, problem)
+    single = rows(torch.float32)
+    assert all(row.dtype == torch.float32 for row in single.values())
+    assert loss_of_digits(single, rows(torch.float64)) < 1e-5
+
+
+@pytest.mark.parametrize(("name", "case"), [("bgk_conservation", "bgk_smooth"), ("esbgk_conservation", "esbgk_smooth")])
+def test_rows_that_bear_no_float32_stay_in_float64(name, case):
+    """Differences of nearly equal states, divided by small sizes: computed in float32 they would lose more."""
+    model, rows = rows_by_precision(name, (case, ()))
+    double, mixed = rows(torch.float64), rows(torch.float32)
+    assert all(row.dtype == torch.float64 for row in mixed.values())
+    assert loss_of_digits(mixed, double) < 1e-5
+    model.physics[torch.float32] = cast(model.formulation, torch.float32)
+    model._batch_key = None
+    assert loss_of_digits(rows(torch.float32), double) > 3e-5
 
 
 @pytest.mark.parametrize(("name", "problem", "solution"), pairs(LIMIT))
