@@ -66,7 +66,7 @@ def table(sheet: Sheet) -> str:
     whole = (
         f"<table><caption>{escape(sheet.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
-    return f'<div class="wide">{whole}</div>{note}'
+    return f'<p class="title" aria-hidden="true">{escape(sheet.title)}</p><div class="wide">{whole}</div>{note}'
 
 
 def figure(name: str, caption: str) -> str:
@@ -89,15 +89,19 @@ def section(group: dict[str, Any], number: int, charts: dict[str, list[dict[str,
         parts.append(
             f"<p>Figures show one run of each of the {len(best)} best contenders, tables all {len(results)} runs.</p>"
         )
-    compared = [entry for entry in group["results"] if entry[1] in best]
-    charts[f"profiles{number}"] = profile_charts(reference, best)
-    parts.append(figure(f"profiles{number}", "profiles at the last output time"))
-    if errors := error_charts(compared):
-        charts[f"errors{number}"] = errors
-        parts.append(figure(f"errors{number}", "relative L2 error over the Knudsen number"))
-    if losses := history_charts(best):
-        charts[f"losses{number}"] = losses
-        parts.append(figure(f"losses{number}", "loss and worst error of rho over seconds of training"))
+    compared = sorted((entry for entry in group["results"] if entry[1] in best), key=lambda entry: best.index(entry[1]))
+    order = {result.run: number for number, result in enumerate(best)}
+    shown = [
+        ("profiles", "profiles at the last output time", profile_charts(reference, best)),
+        ("errors", "relative L2 error over the Knudsen number", error_charts(compared)),
+        ("losses", "loss and worst error of rho over seconds of training", history_charts(best)),
+    ]
+    for name, caption, found in shown:
+        if found:
+            for entry in (entry for chart in found for entry in chart["curves"]):
+                entry["order"] = order.get(entry["name"], 0)  # a run has one colour in all charts
+            charts[f"{name}{number}"] = found
+            parts.append(figure(f"{name}{number}", caption))
     own = "\n".join(table(errors_sheet(result, rows)) for _, result, rows in group["results"])
     parts.append(f"<details><summary>errors of every run</summary>{own}</details>" if len(results) > MANY else own)
     parts.append(table(provenance_sheet([(path, reference), *((p, r) for p, r, _ in group["results"])])))
@@ -139,13 +143,13 @@ def profile_charts(reference: Result, results: list[Result]) -> list[dict[str, A
     charts = []
     for field in (name for name in reference.fields if name != "f"):
         for i, eps in enumerate(reference.coordinates["eps"]):
-            curves = [curve("reference", reference, field, i, reference=True)]
+            curves = [curve("reference", reference, field, i, "reference")]
             for result in results:
                 n = result.index("eps", eps)
                 if field in result.fields and n is not None:
                     curves.append(curve(result.run, result, field, n))
             if field in reference.limit:
-                curves.append(line("limit", reference.coordinates["x"], middle(reference.limit[field][-1])))
+                curves.append(line("limit", reference.coordinates["x"], middle(reference.limit[field][-1]), "limit"))
             charts.append({"title": f"{field}, eps = {eps:g}", "axis": "x", "logarithmic": "", "curves": curves})
     return charts
 
@@ -155,14 +159,14 @@ def middle(values: Any) -> Any:
     return values if values.ndim == 1 else values[:, values.shape[1] // 2]
 
 
-def curve(name: str, result: Result, field: str, i: int, reference: bool = False) -> dict[str, Any]:
-    return line(name, result.coordinates["x"], middle(result.fields[field][i, -1]), reference)
+def curve(name: str, result: Result, field: str, i: int, role: str = "run") -> dict[str, Any]:
+    return line(name, result.coordinates["x"], middle(result.fields[field][i, -1]), role)
 
 
-def line(name: str, x: Any, y: Any, reference: bool = False) -> dict[str, Any]:
-    """A curve of the page, thinned to POINTS points."""
+def line(name: str, x: Any, y: Any, role: str = "run") -> dict[str, Any]:
+    """A curve of the page, thinned to POINTS points; its role is run, reference or limit."""
     step = max(1, -(-len(x) // POINTS))
-    return {"name": name, "x": rounded(x[::step]), "y": rounded(y[::step]), "reference": reference}
+    return {"name": name, "x": rounded(x[::step]), "y": rounded(y[::step]), "role": role}
 
 
 def error_charts(compared: list[tuple[Path, Result, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
@@ -179,7 +183,7 @@ def error_charts(compared: list[tuple[Path, Result, list[dict[str, Any]]]]) -> l
         bars = [row for row in compared[0][2] if row["t"] is None and row["field"] == field and row["reference_error"]]
         if bars:
             eps, errors = ([row[key] for row in bars] for key in ("eps", "reference_error"))
-            curves.append(line("reference's own error", eps, errors, reference=True))
+            curves.append(line("reference's own error", eps, errors, "reference"))
         charts.append({"title": f"error of {field}", "axis": "Knudsen number", "logarithmic": "xy", "curves": curves})
     return charts
 

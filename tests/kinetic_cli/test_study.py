@@ -120,6 +120,15 @@ def test_report_is_one_page_with_the_numbers_of_the_results(kinetic, folder):
     chart = next(chart for chart in data["profiles0"] if chart["title"] == "rho, eps = 0.1")
     np.testing.assert_allclose(chart["curves"][0]["y"], reference.fields["rho"][0, -1], rtol=1e-5)
     assert {curve["name"] for curve in chart["curves"]} >= {"reference", "ls-seed0", "config-seed0", "limit"}
+    orders = {
+        (c["name"], c["order"])
+        for part in data.values()
+        for chart in part
+        for c in chart["curves"]
+        if c["role"] == "run"
+    }
+    names = [name for name, _ in orders]
+    assert len(set(names)) == len(names) > 1, "a run has one colour in all charts of a case"
     found = json.loads(kinetic("compare", "--json", "--no-figures", cwd=folder)[0])
     row = next(r for r in found["errors"] if r["run"] == "ls-seed0" and r["field"] == "rho" and r["t"] is None)
     assert f"{row['relative_l2']:.1e}" in page
