@@ -24,6 +24,7 @@ from hrgrad.optimizer import Residuals
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
+from .compiled import compiled
 from .network import Blocks
 from .options import TrainOptions, encoders, formulations, networks
 from .precision import cast
@@ -71,6 +72,7 @@ class Model:
             self.free = slice(0, self.encoder.size) if self.encoder else self.network.linear_part()
         low, high = (math.log(eps) for eps in case.knudsen.train)
         self.middle, self.half = 0.5 * (low + high), 0.5 * (high - low)
+        self.squares = compiled(self._squares) if options.compile else self._squares
         self._batch: Any = None
         self._batch_key: Any = None
         self._points: Any = None
@@ -107,8 +109,12 @@ class Model:
 
     def losses(self, theta: Tensor, refresh: int, weights: Tensor | None = None) -> dict[str, Tensor]:
         """Mean squares (m,) by residual name; theta (P,) or (m, P), weights (m, B) of the points."""
+        found: dict[str, Tensor] = self.squares(theta, self.batch(refresh, theta.dtype), weights)
+        return found
+
+    def _squares(self, theta: Tensor, batch: Any, weights: Tensor | None) -> dict[str, Tensor]:
         found = {}
-        for name, row in self.rows(theta, self.batch(refresh, theta.dtype)).items():
+        for name, row in self.rows(theta, batch).items():
             squares = row.square().flatten(2) if row.dim() > 2 else row.square().unsqueeze(-1)
             if weights is not None and weights.shape == squares.shape[:2]:
                 squares = squares * weights.unsqueeze(-1)

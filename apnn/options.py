@@ -47,6 +47,7 @@ class TrainOptions(Table):
     width, depth           of the hidden layers
     precision              of the first-order phase, "float64" or "float32": its network, and its residuals where the formulation
                            says that they bear it; second-order phases, errors and fields are float64
+    compile                losses and their gradient through torch.compile
     velocities             velocity nodes of the network's head
     time_limit             seconds of training after which a run ends with a valid result
     target                 end as soon as the error estimate of rho is below this for every Knudsen number
@@ -82,6 +83,7 @@ class TrainOptions(Table):
     width: Annotated[int, Field(ge=1)] = 32
     depth: Annotated[int, Field(ge=1)] = 2
     precision: Literal["float64", "float32"] = "float64"
+    compile: bool = False
     velocities: Annotated[int, Field(ge=4)] = 32
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None

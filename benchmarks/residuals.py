@@ -8,9 +8,12 @@ the least of each counts:
     tangents   our networks: value and tangents in one product, one reverse pass
     nested     the same network, points and residuals with d_t and d_x by `torch.autograd.grad(..., create_graph=True)`, one call
                an output; the rows agree to 1e-9, which is checked
+    float32    `tangents` in the first-order phase's float32
+    compiled   `tangents` through torch.compile (`train.compile`), compilation not counted
     bound      floating-point operations of the matrix products of `tangents` over the rate of one product (rows, W) (W, W)
 
-`share` = bound / tangents, `ratio` = nested / tangents.  Written to results/residuals.json.
+`share` = bound / tangents, `ratio` = nested / tangents; `compilation` is what it costs, in CPU seconds.  Written to
+results/residuals.json.
 """
 
 import json
@@ -35,6 +38,7 @@ from apnn.train import Model  # noqa: E402
 from solvers.problem.read import read_case  # noqa: E402
 
 CASES = {"bgk": "bgk_smooth", "transport": "transport_periodic"}
+CHANGES = {"precision": "float32"}, {"compile": True}
 TURNS = 7
 
 
@@ -86,15 +90,26 @@ def measure(name: str, width: int) -> dict[str, Any]:
         tangents(model, theta)
     points = batch.inputs.shape[:-1].numel()
     a, b = torch.randn(points, width, dtype=theta.dtype), torch.randn(width, width, dtype=theta.dtype)
+    single, fast = (Model(case, model.options.model_copy(update=change), "cpu") for change in CHANGES)
+    begin = os.times()
+    tangents(fast, theta)
+    compilation = sum(os.times()[:4]) - sum(begin[:4])
     seconds = least(
-        {"tangents": lambda: tangents(model, theta), "nested": lambda: nested(model, theta), "product": lambda: a @ b}
+        {
+            "tangents": lambda: tangents(model, theta),
+            "float32": lambda: tangents(single, theta.float()),
+            "compiled": lambda: tangents(fast, theta),
+            "nested": lambda: nested(model, theta),
+            "product": lambda: a @ b,
+        }
     )
     rate = 2.0 * points * width**2 / seconds["product"]
     bound = counter.get_total_flops() / rate
     return {
         "points": batch.t.numel(),
         "points_per_second": round(batch.t.numel() / seconds["tangents"]),
-        "milliseconds": {key: round(1e3 * seconds[key], 2) for key in ("tangents", "nested")},
+        "milliseconds": {key: round(1e3 * seconds[key], 2) for key in ("tangents", "float32", "compiled", "nested")},
+        "compilation": round(compilation, 1),
         "gflops_of_product": round(rate / 1e9, 1),
         "share": round(bound / seconds["tangents"], 2),
         "ratio": round(seconds["nested"] / seconds["tangents"], 1),

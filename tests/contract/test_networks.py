@@ -77,7 +77,7 @@ def test_start_follows_its_generator_in_both_precisions(name):
     assert network(single, torch.randn(1, 4, 5)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["separable", "mlp", "residual_mlp", "modified_mlp", "fourier", "piratenet", "hyper"])
+@pytest.mark.parametrize("name", NAMES)
 def test_output_layer_is_linear(name):
     """What `freeze` leaves free: the outputs are an affine function of it."""
     network, theta = make(name, "plain")
@@ -137,6 +137,34 @@ def test_every_network_trains_with_every_encoder(name, encoder):
         pytest.skip("hyper needs a code")
     history = [s.scalars["loss"] for s in train(CASE, options(**chosen, encoder=encoder))]
     assert history[-1] < 0.5 * history[0]
+
+
+def gradient(**given):
+    model = Model(CASE, options(**{"encoder": "p2inn", **given}), "cpu")
+    theta = model.initial(torch.Generator().manual_seed(0)).expand(2, -1).clone().requires_grad_()
+    losses = torch.stack(list(model.losses(theta, 0).values()))
+    return torch.cat([losses.detach().flatten(), torch.autograd.grad(losses.sum(), theta)[0].flatten()])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_losses_and_gradients_are_the_same(name):
+    torch.testing.assert_close(gradient(network=name, compile=True), gradient(network=name), rtol=1e-10, atol=1e-10)
+
+
+def test_without_a_compiler_training_goes_on_and_says_so_once(monkeypatch):
+    def broken(function, **_):
+        def fail(*_):
+            raise RuntimeError("no C++ compiler\nand much more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.warns(UserWarning, match=r"train.compile: no compiler works here \(no C\+\+ compiler\)") as said:
+        history = [s.scalars["loss"] for s in train(CASE, options(compile=True))]
+    assert len(said) == 1
+    assert history == [s.scalars["loss"] for s in train(CASE, options())]
 
 
 @pytest.mark.parametrize("kind", ["networks", "encoders"])
