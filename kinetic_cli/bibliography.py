@@ -251,6 +251,20 @@ ENTRIES = {
         2021,
         "10.1137/20M1318043",
     ),
+    "dong2021local": (
+        "article",
+        "Dong, Suchuan and Li, Zongwei",
+        "Local extreme learning machines and domain decomposition for solving linear and nonlinear partial differential equations",
+        2021,
+        "10.1016/j.cma.2021.114129",
+    ),
+    "chen2022bridging": (
+        "article",
+        "Chen, Jingrun and Chi, Xurong and E, Weinan and Yang, Zhouwang",
+        "Bridging traditional and machine learning-based algorithms for solving PDEs: the random feature method",
+        2022,
+        "10.4208/jml.220726",
+    ),
     "tancik2020fourier": (
         "article",
         "Tancik, Matthew and Srinivasan, Pratul P. and Mildenhall, Ben and others",

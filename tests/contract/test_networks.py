@@ -77,7 +77,20 @@ def test_start_follows_its_generator_in_both_precisions(name):
     assert network(single, torch.randn(1, 4, 5)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", NAMES)
+LAYERED = [
+    "separable",
+    "sparse",
+    "random_features",
+    "mlp",
+    "residual_mlp",
+    "modified_mlp",
+    "fourier",
+    "piratenet",
+    "hyper",
+]
+
+
+@pytest.mark.parametrize("name", LAYERED)
 def test_output_layer_is_linear(name):
     """What `freeze` leaves free: the outputs are an affine function of it."""
     network, theta = make(name, "plain")
@@ -137,6 +150,18 @@ def test_every_network_trains_with_every_encoder(name, encoder):
         pytest.skip("hyper needs a code")
     history = [s.scalars["loss"] for s in train(CASE, options(**chosen, encoder=encoder))]
     assert history[-1] < 0.5 * history[0]
+
+
+def test_random_features_are_fitted_by_least_squares():
+    """Gauss-Newton ends at the minimum that a least-squares solver finds for the linear residuals of transport."""
+    chosen = options(
+        network="random_features", width=12, points=24, second_order="gauss_newton", steps=0, second_steps=20
+    )
+    *_, last = train(CASE, chosen)
+    r, J = Model(CASE, chosen, "cpu").residuals(0).jacobian(torch.zeros(last.state["theta"].size, dtype=torch.float64))
+    theta = torch.linalg.lstsq(J, -r, driver="gelsd").solution
+    assert last.scalars["loss"] == pytest.approx(0.5 * float((r + J @ theta).square().sum()), rel=1e-6)
+    assert last.scalars["loss"] < 1e-2 * 0.5 * float(r.square().sum())
 
 
 def gradient(**given):
