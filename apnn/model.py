@@ -99,7 +99,9 @@ class Model:
             *([domain.x] if domain.y is None else [domain.x, domain.y]),
             stratify=getattr(self.formulation, "stratify", None),
         )
-        return [tensor.to(self.device) for tensor in points]
+        eps, t, *space = points
+        reached = min(1.0, (refresh + 1) / (options.march + 1))
+        return [tensor.to(self.device) for tensor in (eps, reached * t, *space)]
 
     def _range(self, refresh: int) -> tuple[float, float]:
         """Where eps is drawn from: `focus`, widened from its upper decade down over the first `curriculum` refreshes."""

@@ -41,6 +41,7 @@ class TrainOptions(Table):
     freeze                 train the encoder alone, or without one the output layer
     focus                  part of knudsen.train to draw eps from; else all of it
     curriculum             refreshes over which the range of eps widens from its upper end down; 0 for all of it at once
+    march                  refreshes over which the range of t widens from 0 to t_end; 0 for all of it at once
     causal, importance     weight of earlier times first, and of Knudsen numbers that are behind (`apnn/emphasis.py`); 0 for none
     tasks, points          log-uniform bins of eps, and collocation points per bin
     refresh                a share of the points is drawn anew every so many steps
@@ -75,6 +76,7 @@ class TrainOptions(Table):
     freeze: bool = False
     focus: Annotated[tuple[float, float], Strict(False)] | None = None
     curriculum: Annotated[int, Field(ge=0)] = 0
+    march: Annotated[int, Field(ge=0)] = 0
     causal: Annotated[float, Field(ge=0.0)] = 0.0
     importance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     tasks: Annotated[int, Field(ge=1, le=256)] = 8

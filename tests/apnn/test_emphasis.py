@@ -1,4 +1,4 @@
-"""Options of a training that change what is weighed and drawn: causality, importance, curriculum, warm-up."""
+"""Options of a training that change what is weighed and drawn: causality, importance, curriculum, march, warm-up."""
 
 import pytest
 import torch
@@ -55,6 +55,15 @@ def test_curriculum_begins_with_the_largest_knudsen_numbers():
     assert lows[3] < 10**-2.9
 
 
+def test_march_begins_with_early_times():
+    model, whole = (Model(CASE, options(march=march), "cpu") for march in (4, 0))
+    for refresh, reached in ((0, 0.2), (2, 0.6), (4, 1.0), (9, 1.0)):
+        (eps, t, x), (eps_, t_, x_) = model._places(refresh), whole._places(refresh)
+        assert torch.equal(eps, eps_)
+        assert torch.equal(x, x_)
+        torch.testing.assert_close(t, reached * t_, rtol=1e-14, atol=0.0)
+
+
 def test_warm_up_makes_the_first_steps_small():
     def first_move(**given):
         first = next(iter(train(CASE, options(steps=10, second_order="none", **given))))
@@ -65,7 +74,7 @@ def test_warm_up_makes_the_first_steps_small():
     assert first_move(warm_up=200) < 0.2 * first_move()
 
 
-@pytest.mark.parametrize("given", [{"causal": 1.0, "importance": 0.5}, {"curriculum": 2}])
+@pytest.mark.parametrize("given", [{"causal": 1.0, "importance": 0.5}, {"curriculum": 2, "march": 3}])
 @pytest.mark.parametrize("steps", [0, 30])
 def test_training_goes_on_exactly_with_them(given, steps):
     chosen = options(**given, steps=steps, second_steps=30, refresh=8)
