@@ -8,7 +8,8 @@ as a loss, derivatives by nested `autograd.grad`, Adam with a decaying step of 1
 case as it is shipped.  The same equations in a public library, DeepXDE (Lu, Meng, Mao, Karniadakis 2021, DOI 10.1137/19M1274067),
 where it is installed (`pip install deepxde`; it is no part of our environment): one network of the same width and depth whose
 outputs are rho and g on the 16 nodes, since residuals there know no averages over an input; 512 points, and 128 at t = 0, drawn anew
-at every step, the same weight of the initial data and the same steps of Adam.  Error: relative L2 of rho over all output times; ours the largest over all Knudsen numbers.
+at every step, the same weight of the initial data and the same steps of Adam.  Error: relative L2 of rho over all output times;
+ours the largest over all Knudsen numbers.
 """
 
 import argparse
