@@ -194,9 +194,9 @@ def condense(out: Path) -> None:
     def fill(file: h5py.File) -> None:
         rows = [row for row in found["errors"] if row["t"] is None]
         for key in ("case", "run", "field"):
-            file.create_dataset(key, data=[row[key] for row in rows], dtype=h5py.string_dtype(), compression="gzip")
+            file.create_dataset(key, data=np.array([row[key] for row in rows], dtype=bytes), compression="gzip")
         for key in ("seed", "eps", "seen", "relative_l2", "ap_error", "reference_error", "f1"):
-            column = np.array([np.nan if row[key] is None else row[key] for row in rows], dtype=float)
+            column = np.array([np.nan if row[key] is None else row[key] for row in rows], dtype=np.float32)
             file.create_dataset(key, data=column, compression="gzip")
         file.attrs["what"] = "error rows of `kinetic compare`, all output times together"
 
