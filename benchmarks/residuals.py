@@ -7,7 +7,8 @@ the least of each counts:
 
     tangents   our networks: value and tangents in one product, one reverse pass
     nested     the same network, points and residuals with d_t and d_x by `torch.autograd.grad(..., create_graph=True)`, one call
-               an output; the rows agree to 1e-9, which is checked
+               an output; the rows agree to 1e-9, which is checked.  Its features are differentiated as well and cannot be kept;
+               those of gases are integrals over v
     float32    `tangents` in the first-order phase's float32
     compiled   `tangents` through torch.compile (`train.compile`), compilation not counted
     bound      floating-point operations of the matrix products of `tangents` over the rate of one product (rows, W) (W, W)
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # every compilation is paid for
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "residuals.json"
 sys.path.insert(0, str(ROOT))
