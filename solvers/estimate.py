@@ -7,7 +7,8 @@ $$ d_1 = \|\phi_{\rm medium}-\phi_{\rm coarse}\|, \quad d_2 = \|\phi_{\rm fine}-
    p = \log_r\frac{d_1}{d_2}, $$
 
 the error of the fine one is about $F\,d_2/(r^p-1)$.  For the grid: F = 1.25 where the observed p is within 10 % of the
-claimed order; otherwise F = 3 and p is clipped to [1/2, claimed order]; with two resolutions only, F = 3 and p = 1.  For the
+order to expect (the claimed one, or less where the solution is not smooth); otherwise F = 3 and p is clipped to [1/2, that
+order]; with two resolutions only, F = 3 and p = 1.  For the
 velocities (r = 3/2): F = 1.25 and no upper end for p, since the sets converge exponentially on smooth f, faster than any
 power; with two sets only, the whole d_2.
 Both parts are added; relative to $\|\phi_N\|$ at each time (dimensionless).
@@ -73,7 +74,7 @@ class Estimator:
     def __init__(self, scheme: Scheme, case: Case, eps: float, options: Any) -> None:
         self.scheme, self.eps = scheme, eps
         self.axes = scheme.coordinates(case, options)
-        self.claimed = float(min(scheme.order))
+        self.claimed = scheme.expected_order(case, eps)
         self.grids: list[Run] = []
         self.velocities: list[Run] = []  # coarsest first, like the grids; all on the finest of the coarse grids
         coarse = scheme.coarser(options)

@@ -51,6 +51,29 @@ def sweep(v, w, inverse, enter, leave, rate, state, isotropic, f, means):
                 means[block, c, i] = mean
 
 
+@njit(cache=True, parallel=True, error_model="numpy")
+def invert(total, local, v, rate, tau, inverse):
+    """inverse = (1 + tau total + rate |v| local)^-1 by cofactors; total (cell, mode, mode), local (block, mode, mode)."""
+    for block in prange(v.shape[0]):
+        A = np.empty((3, 3))
+        for c in range(rate.size):
+            for q in range(BLOCK):
+                for i in range(3):
+                    for j in range(3):
+                        A[i, j] = tau * total[c, i, j] + rate[c] * abs(v[block, q]) * local[block, i, j]
+                    A[i, i] += 1.0
+                for i in range(3):
+                    j, k = (i + 1) % 3, (i + 2) % 3
+                    for row in range(3):
+                        m, n = (row + 1) % 3, (row + 2) % 3
+                        inverse[block, c, i, row, q] = A[m, j] * A[n, k] - A[m, k] * A[n, j]
+                first = inverse[block, c, :, 0, q]
+                determinant = A[0, 0] * first[0] + A[0, 1] * first[1] + A[0, 2] * first[2]
+                for i in range(3):
+                    for row in range(3):
+                        inverse[block, c, i, row, q] /= determinant
+
+
 class Sweeper:
     """Solves a stage; `same` are the DG matrices of v > 0 and v < 0, `scatter`, `total` cell mass matrices over eps^2.
 
@@ -67,7 +90,8 @@ class Sweeper:
         kept = np.concatenate([np.arange(blocks) < half] * 2)
         self.kept = np.flatnonzero(kept)
         self.v, self.w = v[chosen].reshape(shape), np.where(kept, w[chosen], 0.0).reshape(shape)
-        self.h, self.eps, self.same = h, eps, same
+        self.h, self.eps = h, eps
+        self.local = np.array([sign * same[sign] for sign in np.where(self.v[:, 0] > 0, 1, -1)])
         self.scatter, self.total = scatter, total
         self.tau = 0.0
         odd = np.sqrt(2.0 * np.arange(total.shape[-1]) + 1.0)[:, None]
@@ -75,6 +99,7 @@ class Sweeper:
         ahead = self.v[:, None] > 0
         self.leave, self.enter = np.where(ahead, odd, odd * sign), np.where(ahead, odd * sign, odd)
         self.means = np.zeros((shape[0], h.size, total.shape[-1]))
+        self.inverse = np.empty((shape[0], h.size, *total.shape[1:], BLOCK))
 
     def split(self, f: Array) -> Array:
         """(cell, mode, ordinate), the padded ones among them, as (block, cell, mode, ordinate)."""
@@ -91,21 +116,10 @@ class Sweeper:
 
     def prepare(self, tau: float) -> None:
         """Invert the local matrices of step tau."""
-        p = self.total.shape[-1]
         self.tau, self.rate = tau, tau / (self.eps * self.h)
-        signs = np.where(self.v[:, 0] > 0, 1, -1)
-        share = self.rate[:, None] * np.abs(self.v)[:, None]  # (block, cell, ordinate)
-        local = np.array([sign * self.same[sign] for sign in signs])[:, None, :, :, None]
-        A = (np.eye(p) + tau * self.total)[None, ..., None] + share[:, :, None, None] * local
-        self.inverse = np.empty_like(A)  # by cofactors, all matrices at once
-        for i in range(p):
-            j, k = (i + 1) % p, (i + 2) % p
-            for row in range(p):
-                q, r = (row + 1) % p, (row + 2) % p
-                self.inverse[:, :, i, row] = A[:, :, q, j] * A[:, :, r, k] - A[:, :, q, k] * A[:, :, r, j]
-        self.inverse /= (A[:, :, 0] * self.inverse[:, :, :, 0]).sum(axis=2)[:, :, None, None]
+        invert(self.total, self.local, self.v, self.rate, tau, self.inverse)
 
-    def solve(self, state: Array, q: Array, rho: Array, tolerance: float = 1e-9) -> tuple[Array, Array]:
+    def solve(self, state: Array, q: Array, rho: Array, tolerance: float = 1e-8) -> tuple[Array, Array]:
         """f of the stage, (block, cell, mode, ordinate), and <f>; `rho` starts the iteration."""
         f = np.empty_like(state)
         for _ in range(400):

@@ -13,18 +13,20 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
   boundaries (Adams 2001).  Ends with in-flow get a geometric mesh: panels of ratio RATIO, `graded` cells in
   each, down to LAYER times the smallest eps of the case, the same mesh for every eps, so that kinetic boundary layers
   are resolved and the centres of a mesh with three times fewer cells are centres of this one.
-* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled (doubled for the collided rest) every `repeat`
-  steps from START times the full step, which is about the first output time over `steps`: the initial layer is graded into,
-  or damped by L-stability where it is not seen.
+* t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled every `repeat` steps from START times the full
+  step, which is about the first output time over `steps`: the initial layer is graded into, or damped by L-stability where it
+  is not seen.
 * the linear systems are solved by a sparse LU, once per step size.
 
 The number of steps and of unknowns does not depend on eps.  At eps ~ 1 the in-flow problem has jumps that move along
-x = v t/eps; for eps >= SPLIT they are taken out exactly (first-collision split) and only the continuous rest is marched.
+x = v t/eps; for eps >= SPLIT they are taken out exactly (first-collision split) and only the continuous rest is marched, by
+sweeps on a mesh and at times of its own that are graded like the third power towards the walls and the start.
 
 References: Alexander (1977), SIAM J. Numer. Anal. 14, 1006, DOI 10.1137/0714068; Adams (2001), Nucl. Sci. Eng. 137, 298,
 DOI 10.13182/NSE00-41; Larsen, Morel, Miller (1987), J. Comput. Phys. 69, 283, DOI 10.1016/0021-9991(87)90170-7.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +51,11 @@ DEGREE = 2
 LAYER = 2.0  # smallest panel in units of the smallest eps
 RATIO = 8.0  # of the panels of the graded mesh
 SPLIT = 0.03  # from this eps on, in-flow is split into its uncollided part and the rest
-REFINE = 3  # uniform cells of the collided rest in those of the mesh
-NEAREST = 0.0003  # smallest distance of its edges from a wall, in units of eps
-ORDINATES = 4  # ordinates of the collided rest in those of the case
+COLLIDED_CELLS = 3  # cells of the collided rest in those of the mesh
+COLLIDED_STEPS = 6  # its steps up to the first output time in those at full size
+ORDINATES = 8  # ordinates of the collided rest in those of the case
 START = 1.6e-4  # first step in units of the full step
 GROWTH = 3.0  # of the steps
-GROWTH_COLLIDED = 2.0  # of those of the collided rest, which has no factors to pay for a new step
 GAMMA = 0.435866521508459
 STAGES = (
     (GAMMA,),
@@ -68,6 +69,7 @@ class Options(SchemeOptions):
     """`cells` in the uniform part of the mesh, `steps` per output interval at full size, `repeat` before trebling.
 
     `graded` cells in each panel of the graded part (a divisor of `cells`); 0 leaves the mesh uniform.
+    `coarsened`, a divisor of both: the mesh has that many times fewer cells than the grid on which results are given.
     """
 
     scheme: str = "discrete_ordinates"
@@ -75,6 +77,13 @@ class Options(SchemeOptions):
     steps: int = Field(default=27, ge=2, le=100_000)
     repeat: int = Field(default=3, ge=1, le=1000)
     graded: int = Field(default=9, ge=0, le=1000)
+    coarsened: int = Field(default=1, ge=1, le=1000)
+
+    @property
+    def mesh(self) -> "Options":
+        """Options whose `cells` and `graded` are those of the mesh."""
+        divided = {"cells": self.cells // self.coarsened, "graded": self.graded // self.coarsened, "coarsened": 1}
+        return self.model_copy(update=divided)
 
 
 def make_edges(lo: float, hi: float, cells: int, graded: int, smallest: tuple[float, float]) -> Array:
@@ -94,9 +103,23 @@ def divide(edges: Array, parts: int | NDArray[np.int_]) -> Array:
     return np.append(np.concatenate(pieces), edges[-1])
 
 
+def collided_edges(case: "Case", options: Any) -> Array:
+    """Edges of the mesh of the collided rest, whose density is like x ln x at a wall and moves with x/t from the first."""
+    lo, hi = case.domain.x
+    s = np.linspace(-1.0, 1.0, COLLIDED_CELLS * options.mesh.cells + 1)
+    return lo + 0.5 * (hi - lo) * (1.0 + np.sign(s) * (1.0 - (1.0 - np.abs(s)) ** 3))
+
+
 def basis(xi: Array) -> Array:
     """Orthonormal Legendre polynomials for the mean over [-1, 1], shape (DEGREE + 1, xi)."""
     return np.polynomial.legendre.legvander(xi, DEGREE).T * np.sqrt(2.0 * np.arange(DEGREE + 1) + 1.0)[:, None]
+
+
+def locate(edges: Array, x: Array) -> tuple[Array, Array, NDArray[np.int_], Array]:
+    """Widths and centres of the cells; the cell of each x and the basis there, shape (DEGREE + 1, x)."""
+    h, centre = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+    at = np.searchsorted(edges, x) - 1
+    return h, centre, at, basis(2.0 * (x - centre[at]) / h[at])
 
 
 def make_matrices() -> tuple[dict[int, Array], dict[int, Array], Array, Array]:
@@ -148,9 +171,10 @@ class Scheme(SchemeBase):
     Options = Options
 
     @staticmethod
-    def edges(case: "Case", options: Any) -> Array:
-        """Edges of the mesh, the same for every eps of the case."""
-        smallest = max(LAYER * min(case.knudsen.all), 1e-9 * (case.domain.x[1] - case.domain.x[0]))
+    def edges(case: "Case", options: Any, eps: float | None = None) -> Array:
+        """Edges of the grid of the results, the same for every eps of the case; or of the mesh for one, given `options.mesh`."""
+        thinnest = min(case.knudsen.all) if eps is None else eps
+        smallest = max(LAYER * thinnest, 1e-9 * (case.domain.x[1] - case.domain.x[0]))
         sides = (case.boundary.left, case.boundary.right)
         width = tuple(smallest if side.kind == "inflow" else np.inf for side in sides)
         if options.graded == 0:
@@ -167,33 +191,45 @@ class Scheme(SchemeBase):
         return make_edges(*case.domain.x, options.cells, options.graded, width)
 
     def coarser(self, options: Any) -> Any | None:
-        """The panels stay, each with a third of its cells."""
-        if options.cells % COARSER or options.graded % COARSER or options.cells // COARSER < 4:
+        """The panels stay, each with a third of its cells; the results stay on their grid."""
+        mesh, coarsened = options.mesh, COARSER * options.coarsened
+        if options.cells % coarsened or options.graded % coarsened or mesh.cells // COARSER < 4:
             return None
-        smaller = {"cells": options.cells // COARSER, "graded": options.graded // COARSER}
         steps = {"steps": max(2, options.steps // COARSER), "repeat": max(1, options.repeat // COARSER)}
-        return options.model_copy(update=smaller | steps)
+        return options.model_copy(update={"coarsened": coarsened, **steps})
+
+    def finer(self, options: Any) -> Any | None:
+        names = ("cells", "graded", "steps", "repeat")
+        return options.model_copy(update={name: COARSER * getattr(options, name) for name in names})
+
+    def resolution(self, options: Any) -> int:
+        return int(options.mesh.cells)
+
+    def expected_order(self, case: "Case", eps: float) -> float:
+        """3/2 where in-flow is split: f of the collided rest has derivatives that jump along the rays from the corners."""
+        split = eps >= SPLIT and uncollided_rays(case, eps)
+        return 1.5 if split else super().expected_order(case, eps)
 
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
         edges = self.edges(case, options)
         return {"x": 0.5 * (edges[1:] + edges[:-1]), "v": case.velocity.nodes_and_weights()[0]}
 
     def plan(self, case: "Case", eps: float, options: Any) -> dict[str, float]:
-        cells, m = self.edges(case, options).size - 1, case.velocity.nodes_and_weights()[0].size
+        cells, m = self.edges(case, options.mesh, eps).size - 1, case.velocity.nodes_and_weights()[0].size
         steps = sum(count for _, count in self._schedule(case, options))
         block = (DEGREE + 1) * (m + 1)
         return {"unknowns": cells * block, "steps": steps, "bytes": 8.0 * 4 * cells * block**2}
 
     @staticmethod
-    def _schedule(case: "Case", options: Any, growth: float = GROWTH) -> list[tuple[float, int]]:
+    def _schedule(case: "Case", options: Any) -> list[tuple[float, int]]:
         """(step size, number of steps) in order; the end of some entry falls on every output time."""
         plan, t = [], 0.0
         times = case.domain.output_times
         for i, end in enumerate(times):
             if i == 0:
-                levels = int(np.ceil(np.log(1.0 / START) / np.log(growth)))
-                unit = [(growth**j, options.repeat) for j in range(levels)]
-                unit.append((growth**levels, options.steps))
+                levels = int(np.ceil(np.log(1.0 / START) / np.log(GROWTH)))
+                unit = [(GROWTH**j, options.repeat) for j in range(levels)]
+                unit.append((GROWTH**levels, options.steps))
                 total = sum(size * count for size, count in unit)
                 plan += [(size * end / total, count) for size, count in unit]
             else:
@@ -203,14 +239,25 @@ class Scheme(SchemeBase):
             t = end
         return plan
 
+    @staticmethod
+    def _collided_schedule(case: "Case", options: Any) -> list[tuple[float, int]]:
+        """The same for the collided rest: times like the third power of their number, near those of `coarser`."""
+        first = case.domain.output_times[0]
+        ends = np.cbrt(np.array([0.0, *case.domain.output_times]) / first)
+        plan = []
+        for begin, end in itertools.pairwise(ends):
+            count = int(np.ceil((end - begin) * COLLIDED_STEPS * options.steps - 1e-9))
+            plan += [(float(dt), 1) for dt in np.diff(first * np.linspace(begin, end, count + 1) ** 3)]
+        return plan
+
     def march(
         self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
         if eps >= SPLIT and (rays := uncollided_rays(case, eps)):
             yield from self._march_collided(case, eps, options, rays, resume)
             return
-        edges = self.edges(case, options)
-        h, centre = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+        x, edges = self.coordinates(case, options)["x"], self.edges(case, options.mesh, eps)
+        h, centre, at, phi_out = locate(edges, x)
         v, w = case.velocity.nodes_and_weights()
         p, n, m = DEGREE + 1, h.size, v.size
         left, right = case.boundary.left, case.boundary.right
@@ -246,13 +293,13 @@ class Scheme(SchemeBase):
             return np.vstack([mean / eps, stream - mean])
 
         A = sp.kron(plus, couple(ahead)) + sp.kron(minus, couple(~ahead))
-        for side, column, keep, at, trace in (
+        for side, column, keep, cell, trace in (
             (left, in_left, ahead, 0, basis(np.array([-1.0]))[:, 0]),
             (right, in_right, ~ahead, n - 1, basis(np.array([1.0]))[:, 0]),
         ):
             if side.kind in ("specular", "diffuse", "free"):
                 row = np.zeros((1, n * p))
-                row[0, at * p : (at + 1) * p] = trace
+                row[0, cell * p : (cell + 1) * p] = trace
                 enter = {"specular": np.eye(m)[mirror], "diffuse": emit(~keep), "free": None}[side.kind]
                 A = A + sp.kron(sp.csr_array(column[:, None]) @ sp.csr_array(row), couple(keep, enter))
         A = A + sp.kron(sigma_s, np.diag(np.r_[0.0, np.ones(m)]))
@@ -280,7 +327,7 @@ class Scheme(SchemeBase):
         t, done, skip = 0.0, 0, 0
         if resume is not None:
             y, t, skip = np.array(resume["y"], dtype=float), float(resume["t"]), int(resume["step"])
-        plan, middle = self._schedule(case, options), basis(np.array([0.0]))[:, 0]
+        plan = self._schedule(case, options)
         total = sum(count for _, count in plan)
         times, output = case.domain.output_times, 0
         closed = not sigma_a.data.any() and all(s.kind in ("periodic", "specular", "diffuse") for s in (left, right))
@@ -315,8 +362,8 @@ class Scheme(SchemeBase):
                     yield Snapshot(done / total, done, eps, t)
                     continue
                 modes = y.reshape(n, p, m + 1)
-                values = np.einsum("cpq,p->cq", modes, middle)
-                J = flux(edges, modes[:, 0, 1:] @ (w * v), centre)
+                values = np.einsum("cpq,pc->cq", modes[at], phi_out)
+                J = flux(edges, modes[:, 0, 1:] @ (w * v), x)
                 fields = {"rho": values[:, 0], "J": J}
                 if options.distribution:
                     fields["f"] = values[:, :1] + eps * values[:, 1:]
@@ -329,15 +376,8 @@ class Scheme(SchemeBase):
         self, case: "Case", eps: float, options: Any, rays: list[Uncollided], resume: Mapping[str, Any] | None
     ) -> Iterator[Snapshot]:
         """The collided part on a finer mesh and, unless f is asked for, with more ordinates; see _collided_sweep."""
-        coarse = self.edges(case, options)
-        x = 0.5 * (coarse[1:] + coarse[:-1])
-        wall = np.minimum(coarse - coarse[0], coarse[-1] - coarse)
-        coarse = coarse[(wall == 0.0) | (wall > NEAREST * eps)]  # without the panels for the layers of smaller eps
-        widest = (case.domain.x[1] - case.domain.x[0]) / (REFINE * options.cells)
-        edges = divide(coarse, np.maximum(1, np.ceil(np.diff(coarse) / widest - 1e-9)).astype(int))
-        h, centre = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-        at = np.searchsorted(edges, x) - 1
-        phi_out = basis(2.0 * (x - centre[at]) / h[at])
+        x, edges = self.coordinates(case, options)["x"], collided_edges(case, options)
+        h, centre, at, phi_out = locate(edges, x)
         velocity = case.velocity
         if not options.distribution:
             velocity = DoubleGauss(nodes=ORDINATES * velocity.nodes_and_weights()[0].size)
@@ -363,7 +403,7 @@ class Scheme(SchemeBase):
         t, done, skip, output, clock = 0.0, 0, 0, 0, 0.0
         if resume is not None:
             f, t, skip = np.array(resume["f"], dtype=float), float(resume["t"]), int(resume["step"])
-        plan = self._schedule(case, options, GROWTH_COLLIDED)
+        plan = self._collided_schedule(case, options)
         total_steps, times = sum(count for _, count in plan), case.domain.output_times
 
         def source(t: float) -> Array:

@@ -46,6 +46,19 @@ def test_bar_of_discrete_ordinates_holds_the_distance_to_the_exact_solution(eps)
         assert error <= bar <= 300.0 * error + 1e-12
 
 
+@pytest.mark.parametrize("eps", [1.0, 0.3, 0.1])
+def test_bar_of_the_shipped_inflow_holds_the_true_error_and_meets_its_tolerance(eps):
+    case = load_case(shipped_cases()["transport_inflow"], None, [f"knudsen.evaluate=[{eps}]", "knudsen.unseen=[1e-8]"])
+    estimator, filled = run(case)
+    x = estimator.axes["x"]
+    for snapshot in filled:
+        bar = estimator.estimate(snapshot.t, "rho", snapshot.fields["rho"]).error
+        assert bar <= case.verify.tolerances["rho"]
+        if snapshot.t <= eps:  # afterwards the front has left the slab
+            error = relative_l2(snapshot.fields["rho"], CollisionSeries(snapshot.t / eps**2)(x / eps), cell_weights({"x": x}))
+            assert error <= bar
+
+
 def test_bar_of_two_grids_assumes_first_order_and_none_without():
     case = load_case(shipped_cases()["transport_periodic"], None, ["reference.cells=24", "knudsen.evaluate=[1e-2]"])
     case = case.model_copy(update={"reference": {**case.reference, "cells": 24}})

@@ -25,7 +25,17 @@ def test_relative_error_weighs_cells_by_their_width():
     assert relative_l2(1.001 * truth, truth, weights) == pytest.approx(1e-3)
 
 
-def test_shared_centres_are_taken_as_they_are_and_others_by_a_spline():
+def test_a_kink_is_felt_only_in_the_interval_that_holds_it():
+    x = np.linspace(0.0, 1.0, 41) ** 2
+    wanted = np.linspace(0.0, 1.0, 200)
+    kink = np.abs(x - 0.3)[None]
+    far = np.searchsorted(x, wanted) != np.searchsorted(x, 0.3)
+    found = on_grid(kink, {"x": x}, {"x": wanted})[0]
+    np.testing.assert_allclose(found[far], np.abs(wanted - 0.3)[far], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found, np.abs(wanted - 0.3), rtol=0, atol=np.diff(x).max())
+
+
+def test_shared_centres_are_taken_as_they_are_and_others_by_cubics():
     fine, coarse = (np.arange(n) / n + 0.5 / n for n in (27, 9))
     value = np.random.default_rng(1).normal(size=(2, 27))
     np.testing.assert_array_equal(on_grid(value, {"x": fine}, {"x": coarse}), value[:, 1::3])

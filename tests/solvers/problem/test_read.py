@@ -145,7 +145,7 @@ def test_doping_and_temperature_must_be_positive_and_layers_resolved():
     case = read_case(layer, None, ["reference.graded=0"], ENGINES)
     scheme = schemes.load("discrete_ordinates")()
     with pytest.raises(
-        BadInput, match=r"uniform mesh of 45 cells .* does not resolve the boundary layer of width 0.0001"
+        BadInput, match=r"uniform mesh of 81 cells .* does not resolve the boundary layer of width 0.0001"
     ):
         scheme.coordinates(case, scheme.Options.model_validate(case.reference))
 
