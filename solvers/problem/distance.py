@@ -67,7 +67,7 @@ def essentially_non_oscillatory(x: Array, value: Array, wanted: Array) -> Array:
     differences = [value]
     for k in range(1, 4):
         differences.append(np.diff(differences[-1], axis=-1) / (x[k:] - x[:-k]))
-    start = np.clip(np.searchsorted(x, wanted) - 1, 0, x.size - 2) + np.zeros(value.shape[:-1] + (1,), dtype=int)
+    start = np.clip(np.searchsorted(x, wanted) - 1, 0, x.size - 2) + np.zeros((*value.shape[:-1], 1), dtype=int)
     for difference in differences[2:]:
         size, last = np.abs(difference), difference.shape[-1] - 1
         before = np.take_along_axis(size, np.clip(start - 1, 0, last), axis=-1)

@@ -55,7 +55,9 @@ def test_bar_of_the_shipped_inflow_holds_the_true_error_and_meets_its_tolerance(
         bar = estimator.estimate(snapshot.t, "rho", snapshot.fields["rho"]).error
         assert bar <= case.verify.tolerances["rho"]
         if snapshot.t <= eps:  # afterwards the front has left the slab
-            error = relative_l2(snapshot.fields["rho"], CollisionSeries(snapshot.t / eps**2)(x / eps), cell_weights({"x": x}))
+            error = relative_l2(
+                snapshot.fields["rho"], CollisionSeries(snapshot.t / eps**2)(x / eps), cell_weights({"x": x})
+            )
             assert error <= bar
 
 
