@@ -54,7 +54,7 @@ LENGTHS = {
     "seeds": "0..1",
 }
 FACTORS = {
-    "cases": ("transport_periodic", "transport_inflow"),
+    "cases": ("transport_periodic",),
     "formulations": "transport_micro_macro,transport_parity,transport_pinn",
     "optimizers": "adam,soap",
     "methods": "ls,config,hrgrad",
@@ -131,21 +131,32 @@ def effects(folder: Path, case: str) -> list[dict]:
 
 
 def lengths(folder: Path) -> list[dict]:
-    """Error of rho of the same methods, cases and seeds with the update as long as the method makes it, and of length 1."""
+    """Error of rho of the same methods, cases and seeds with the update as long as the method makes it, and of length 1.
+
+    The updates of nashmtl have one length anyway: it is the control, and shows what the load of the machine did.
+    """
     wanted = LENGTHS["methods"].split(",")
-    logs: dict[str, dict[tuple, dict[str, float]]] = {}
+    logs: dict[str, dict[str, dict[tuple, float]]] = {}
+    steps: dict[str, dict[str, list[float]]] = {}
     for part in ("methods", "lengths"):
-        rows = [row for case in LENGTHS["cases"] for row in comparison([folder / part / case])["errors"]]
-        logs[part] = defaultdict(dict)
-        for row in rows:
-            if row["field"] == "rho" and row["t"] is None and row["relative_l2"] and contender(row) in wanted:
-                logs[part][contender(row)][row["case"], row["seed"], row["eps"]] = np.log10(row["relative_l2"])
+        logs[part], steps[part] = defaultdict(dict), defaultdict(list)
+        for case in LENGTHS["cases"]:
+            found = comparison([folder / part / case])
+            for row in found["errors"]:
+                if row["field"] == "rho" and row["t"] is None and row["relative_l2"]:
+                    logs[part][contender(row)][case, row["seed"], row["eps"]] = np.log10(row["relative_l2"])
+            for row in found["cost"]:
+                if row["run"] != "reference":
+                    steps[part][contender(row)].append(row["steps"])
     table = []
     for name in wanted:
         own, unit = logs["methods"][name], logs["lengths"][name]
         both = own.keys() & unit.keys()
-        means = [float(10.0 ** np.mean([part[key] for key in both])) for part in (own, unit)]
-        table.append({"method": name, "own": means[0], "unit": means[1], "tasks": len(both)})
+        row: dict = {"method": name, "tasks": len(both)}
+        for key, part in (("own", "methods"), ("unit", "lengths")):
+            row[key] = float(10.0 ** np.mean([logs[part][name][task] for task in both]))
+            row[f"steps_{key}"] = round(float(np.mean(steps[part][name])))
+        table.append(row)
     return sorted(table, key=lambda row: row["unit"])
 
 
@@ -172,11 +183,11 @@ def condense(out: Path) -> None:
     }
     if (out / "lengths").exists():
         summary["lengths"] = lengths(out)
-        lines = ["\n**The length of the update** (error of rho, the same cases and seeds)\n"]
-        lines += ["| method | its own length | length 1 | gain |", "|---|---:|---:|---:|"]
+        lines = ["\n**The length of the update** (error of rho, the same cases and seeds; nashmtl is the control)\n"]
+        lines += ["| method | its own length | steps | length 1 | steps | gain |", "|---|---:|---:|---:|---:|---:|"]
         for row in summary["lengths"]:
-            gain = row["own"] / row["unit"]
-            lines.append(f"| {row['method']} | {row['own']:.1e} | {row['unit']:.1e} | x{gain:.2f} |")
+            cells = [f"{row['own']:.1e}", str(row["steps_own"]), f"{row['unit']:.1e}", str(row["steps_unit"])]
+            lines.append(f"| {row['method']} | {' | '.join(cells)} | x{row['own'] / row['unit']:.2f} |")
         pages.append("\n".join(lines))
     if (out / f"factors-{FACTORS['second'][0]}").exists():
         summary["factors"] = {case: effects(out, case) for case in FACTORS["cases"]}
