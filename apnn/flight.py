@@ -20,7 +20,7 @@ for Fluid Dynamics, chapter 4, DOI 10.1007/b79761 (waves).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,15 +28,18 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 from solvers.problem.maxwellian import make_maxwellian
-from solvers.problem.riemann_states import middle_states
+from solvers.problem.riemann_states import Triple, middle_states
 from solvers.problem.status import BadInput
 
 from .expression import evaluate
+from .fronts import Course, track
 
 maxwellian = make_maxwellian(torch.exp, torch.sqrt)
 
 #: velocity nodes of the moments: in all, and on each side of a jump
 NODES, PANEL = 144, 48
+#: so many times t0 after the start the waves of smooth data have parted
+PARTED = 10.0
 #: places where the data are looked at
 SAMPLES = 4001
 #: thermal speeds that hold a Maxwellian to round-off
@@ -46,10 +49,15 @@ FIELDS = ("rho", "u", "T")
 
 @dataclass(frozen=True)
 class Wave:
-    """One wave of the limit's Riemann problem: x = origin + speed t."""
+    """One wave of the limit's Riemann problem: x = origin + speed t, or the course that a shock of smooth data takes.
+
+    change   what (ln rho, u, ln T) change by from its left to its right; head and tail of a rarefaction have half each
+    """
 
     speed: float
     shock: bool
+    change: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    course: Course | None = None
 
 
 class Flight:
@@ -59,6 +67,7 @@ class Flight:
     ends             state (rho, u, T) beyond the left and the right end, None if periodic
     jumps, similar   where the data jump or have a cusp; whether they are two constants and nothing else
     t0, length       the scales of the data: time and half length of the steepest profile
+    parted           whether smooth data have sent out their waves, shocks among them, long before t_end
     origin, waves    place of the steepest density between unequal ends, and the waves that leave it
     low, high        velocities that hold every state to round-off
     cold, hot        extreme temperatures, those between the waves included
@@ -94,6 +103,8 @@ class Flight:
         steep = rho.diff().abs()
         self.length = min(0.5 * float((rho.max() - rho.min()) / (steep.max() / dx + 1e-12)), self.span)
         self.origin = float(x[int(steep.argmax())] + 0.5 * dx) if not self.jumps else self.jumps[0]
+        unequal = self.ends is not None and self.ends[0] != self.ends[1]
+        self.parted = unequal and not self.jumps and PARTED * self.t0 < case.domain.t_end
         self.waves = self.find_waves()
         self.find_velocities(profile)
         step = (self.high - self.low) / (NODES - 1)
@@ -146,18 +157,26 @@ class Flight:
     def find_waves(self) -> list[Wave]:
         if self.ends is None or self.ends[0] == self.ends[1]:
             return []
-        found = []
         middle = middle_states(*self.ends, self.gamma)
-        for sign, (rho, u, T), (rho_m, u_m, T_m) in zip((-1.0, 1.0), self.ends, middle, strict=True):
+
+        def change(sign: int, outer: Triple, inner: Triple, share: float = 1.0) -> tuple[float, float, float]:
+            (r, a, T), (r_, a_, T_) = (outer, inner) if sign < 0 else (inner, outer)
+            return share * math.log(r_ / r), share * (a_ - a), share * math.log(T_ / T)
+
+        found, shocks = [Wave(middle[0][1], False, change(-1, *middle))], {}
+        for sign, (rho, u, T), (rho_m, u_m, T_m) in zip((-1, 1), self.ends, middle, strict=True):
             ratio = rho_m * T_m / (rho * T)
             sound, inner = math.sqrt(self.gamma * T), math.sqrt(self.gamma * T_m)
             if ratio > 1.0:
                 mach = math.sqrt(((self.gamma + 1.0) * ratio + self.gamma - 1.0) / (2.0 * self.gamma))
-                found.append(Wave(u + sign * sound * mach, True))
+                shocks[sign] = Wave(u + sign * sound * mach, True, change(sign, (rho, u, T), (rho_m, u_m, T_m)))
             else:
-                found += [Wave(u + sign * sound, False), Wave(u_m + sign * inner, False)]
-        found.append(Wave(middle[0][1], False))
-        return sorted(found, key=lambda wave: wave.speed)
+                half = change(sign, (rho, u, T), (rho_m, u_m, T_m), 0.5)
+                found += [Wave(u + sign * sound, False, half), Wave(u_m + sign * inner, False, half)]
+        if shocks and self.parted:
+            courses = track(self.case, {sign: abs(wave.change[1]) for sign, wave in shocks.items()}, self.device)
+            shocks = {sign: replace(wave, course=courses[sign]) for sign, wave in shocks.items()}
+        return sorted([*found, *shocks.values()], key=lambda wave: wave.speed)
 
     def find_velocities(self, profile: Tensor) -> None:
         states = [tuple(column) for column in profile[:, ::40].T.tolist()]

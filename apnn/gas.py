@@ -21,6 +21,12 @@ The moments of free flight have the right first derivative in t at t = 0 for eve
 square of t.  a is the size of Chapman and Enskog's correction at gradients 1/(t+t_0), 1 in the shocks of a jump and in the
 layers of the ends.  The moments of ghat are removed by one fixed matrix.
 
+**Waves that have parted** long before t_end.  Where smooth data steepen to shocks free flight is far from the state W of small
+eps: gas ahead of a shock does not know of it.  There U_F of a flight that some collisions end, and in its place, when t >> t_0
+and t >> eps, the constant states of the limit's Riemann problem between waves whose places and thickness are known
+(`fronts.py`), are the known part of (ln rho, u, ln T); N and ghat carry a window that closes ahead of the waves, and rows are
+those of an observer who moves with the known u, relative to the known rho: thin gas counts as dense gas does.
+
 **A jump** between two constants has t_0 = 0 and no scale: f depends on (x/t, t/eps, v) alone, and so do the inputs, among
 them the places of the waves of the limit's Riemann problem in units of their thickness.  There the known part of W are both
 ends' states and their mean between the waves, and N and ghat carry a window that closes outside: nothing else would keep
@@ -52,6 +58,10 @@ CONSERVED = ("mass", "momentum", "energy")
 HARMONICS = 2
 #: thickness of a shock and of an end's layer, in eps sqrt(T)
 SHOCK, LAYER = 4.0, 2.0
+#: collision times after which free flight is not what makes the state
+FREE = 3.0
+#: share of the points around the shocks of smooth data
+FRONT = 0.3
 #: weight of a row on an end
 WALL = 3.0
 #: earliest share of t_end where the logarithmic part of the times begins for jumping data
@@ -96,6 +106,7 @@ class Gas:
         self.low, self.high = case.domain.x
         self.t_end = case.domain.t_end
         self.periodic = flight.periodic
+        self.parted = flight.parted
         # what leaves a jump does not reach the ends: x/t knows none
         self.open_ends = () if self.periodic or flight.similar else ("left", "right")
         self.residual_names = (*CONSERVED, "kinetic", *self.open_ends)
@@ -148,9 +159,27 @@ class Gas:
         return SHOCK * self.flight.hot**0.5 * eps * t / (eps + t) + 1e-4 * t
 
     def wave_width(self, wave: Wave, eps: Tensor, t: Tensor) -> Tensor:
-        """Thickness of a wave that started from a jump: all but shocks spread like a square root."""
+        """Thickness of a wave: what the data give it and, where it has parted from the others, what collisions do.
+
+        All but shocks spread like a square root.
+        """
+        length = self.flight.length
+        if not self.flight.similar and not self.parted:
+            return torch.full_like(t, length)
         width = self.shock_width(eps, t)
-        return width if wave.shock else torch.sqrt(width * t * self.flight.hot**0.5)
+        if wave.course is not None:
+            return torch.sqrt(wave.course.width(t) ** 2 + width**2)
+        if wave.shock:
+            return width
+        spread = width * t * self.flight.hot**0.5
+        return torch.sqrt(spread + (length**2 if self.parted else 0.0))
+
+    def place_of(self, wave: Wave, t: Tensor) -> Tensor:
+        return self.flight.origin + wave.speed * t if wave.course is None else wave.course.place(t)
+
+    def behind(self, wave: Wave, t: Tensor, x: Tensor) -> Tensor:
+        """How far x lies to the right of a wave."""
+        return x - self.place_of(wave, t)
 
     def layer(self, eps: Tensor) -> Tensor:
         return LAYER * self.flight.hot**0.5 * eps
@@ -170,8 +199,7 @@ class Gas:
                 away = sign * (x - at)
                 columns.append(torch.exp(-away / (self.layer(eps) + 1e-3 * flight.span)))
         for wave in flight.waves:
-            width = self.wave_width(wave, eps, t) if flight.similar else torch.full_like(t, flight.length)
-            columns.append(torch.tanh((s - wave.speed * t) / width))
+            columns.append(torch.tanh(self.behind(wave, t, x) / self.wave_width(wave, eps, t)))
         return columns
 
     def times(self, eps: Tensor, t: Tensor) -> list[Tensor]:
@@ -183,7 +211,7 @@ class Gas:
 
     def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Network inputs (..., B, features)."""
-        base = self.flight.state(self.flight.moments(t, x)).transpose(-1, -2)
+        base = self.flight.state(self.flight.moments(self.free_time(eps, t), x)).transpose(-1, -2)
         return torch.cat([(base - self.offset) / self.spread, self.simple(eps, t, x)], dim=-1)
 
     def simple(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
@@ -192,13 +220,19 @@ class Gas:
     # --- known parts
 
     def window(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """1 right of all that the first wave of a jump has reached, and right of all that the last has."""
-        flight, found = self.flight, []
-        for wave, sign, v in ((flight.waves[0], 1.0, self.v[0]), (flight.waves[-1], -1.0, self.v[-1])):
-            width, fastest = self.wave_width(wave, eps, t), (v - wave.speed).abs() / 6.0 * t
-            z = (x - flight.origin - wave.speed * t) * (1.0 / width + 1.0 / fastest)
+        """1 right of all that the first wave has reached, and right of all that the last has."""
+        found = []
+        for end, sign in ((0, 1.0), (-1, -1.0)):
+            z = self.behind(self.flight.waves[end], t, x) / self.reach(end, eps, t)
             found.append(0.5 * (1.0 + torch.tanh(z + 3.0 * sign)))
         return found[0], found[1]
+
+    def reach(self, end: int, eps: Tensor, t: Tensor) -> Tensor:
+        """Length over which the first or last wave is felt ahead of it: its width, or the way of fast particles."""
+        wave = self.flight.waves[end]
+        beyond = 0.0 if self.flight.similar else self.flight.length
+        fastest = (self.v[end] - wave.speed).abs() / 6.0 * t + beyond
+        return 1.0 / (1.0 / (self.wave_width(wave, eps, t) + beyond) + 1.0 / fastest)
 
     def jump_base(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """(ln rho, u, ln T) without the network for a jump, (..., B, 3): both ends' states, and their mean between the waves."""
@@ -207,37 +241,61 @@ class Gas:
         left, right = (torch.tensor([math.log(rho), u, math.log(T)]).to(x) for rho, u, T in self.flight.ends)
         return left + (right - left) * (0.5 * (first + last)).unsqueeze(-1)
 
+    def fluid_base(self, eps: Tensor, t: Tensor, x: Tensor, free: Tensor) -> Tensor:
+        """(ln rho, u, ln T) of free flight and, many collisions and t0 later, of the limit's states between its waves, (..., B, 3)."""
+        flight = self.flight
+        assert flight.ends is not None
+
+        def passed(wave: Wave) -> Tensor:
+            width, mixed = self.wave_width(wave, eps, t), flight.length + flight.hot**0.5 * t
+            return 0.5 * (1.0 + torch.tanh(self.behind(wave, t, x) * (1.0 / width + 1.0 / mixed))).unsqueeze(-1)
+
+        left, right = (torch.tensor([math.log(rho), u, math.log(T)]).to(x) for rho, u, T in flight.ends)
+        first, *inner, last = flight.waves
+        between = torch.tensor(first.change).to(x)
+        for wave in inner:
+            between = between + torch.tensor(wave.change).to(x) * passed(wave)
+        ahead = passed(last)
+        fluid = left + passed(first) * (1.0 - ahead) * between + ahead * (right - left)
+        late = t**2 / (t**2 + flight.t0**2) * t**2 / (t**2 + (2.0 * eps) ** 2)
+        return free + late.unsqueeze(-1) * (fluid - free)
+
+    def free_time(self, eps: Tensor, t: Tensor) -> Tensor:
+        """How long particles fly freely: where there are waves of the limit, not longer than some collisions take."""
+        return t / torch.sqrt(1.0 + (t / (FREE * eps)) ** 2) if self.parted else t
+
     def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """A, the amplitude of ghat and its size a, stacked along axis -2."""
         flight = self.flight
-        if flight.similar:
+        closed = torch.ones_like(t)
+        if flight.similar or self.parted:
             first, last = self.window(eps, t, x)
-            A = first * (1.0 - last)
-        else:
-            A = (t / (t + flight.t0)) ** 2
+            closed = first * (1.0 - last)
+        A = closed * (t / (t + flight.t0)) ** 2
         short = eps * t / (eps + t)
         a = short / (short + t + flight.t0)
         rest = 1.0 - a
-        s = x - flight.origin
-        if flight.similar:
+        if flight.similar or self.parted:
             for wave in flight.waves:
                 if wave.shock:
-                    a = a + rest * (1.0 - torch.tanh((s - wave.speed * t) / self.shock_width(eps, t)) ** 2)
-        elif not self.periodic:
+                    width = self.wave_width(wave, eps, t)
+                    sharp = self.shock_width(eps, t) / width
+                    a = a + rest * sharp * (1.0 - torch.tanh(self.behind(wave, t, x) / width) ** 2)
+        if self.open_ends:
             for at, sign in ((self.low, 1.0), (self.high, -1.0)):
                 a = a + rest * A * torch.exp(-sign * (x - at) / self.layer(eps))
-        return torch.stack([A, a * A if flight.similar else a, a], dim=-2)
+        return torch.stack([A, a * closed, a], dim=-2)
 
     def ease(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """t + t0, less in the shocks of a jump, where slopes are larger: what counts there is the integral over their width."""
+        """t + t0, less in shocks, where slopes are larger: what counts there is the integral over their width."""
         flight = self.flight
         factor = torch.ones_like(t)
-        if flight.similar:
+        if flight.similar or self.parted:
             fan = (flight.waves[-1].speed - flight.waves[0].speed) * t
             for wave in flight.waves:
                 if wave.shock:
-                    width = self.shock_width(eps, t)
-                    bump = 1.0 - torch.tanh(0.5 * (x - flight.origin - wave.speed * t) / width) ** 2
+                    width = self.wave_width(wave, eps, t)
+                    bump = 1.0 - torch.tanh(0.5 * self.behind(wave, t, x) / width) ** 2
                     factor = factor + bump * fan / (4.0 * width)
         return (t + flight.t0) / factor
 
@@ -256,12 +314,27 @@ class Gas:
         """The theta-independent part at points (..., B), points on the open ends added."""
         eps, t, x, walls = Walls.add(self, eps, t, x)  # type: ignore[arg-type]
         flight = self.flight
-        U = flight.moments_with_slopes(t, x)
-        value, by_t = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 1, :, :],))
+        one, zero = torch.ones_like(t), torch.zeros_like(t)
+        U = streamed = flight.moments_with_slopes(t, x)
+        rate = one
+        if self.parted:
+            age, rate = torch.func.jvp(lambda s: self.free_time(eps, s), (t,), (one,))
+            U = flight.moments_with_slopes(age, x)
+        value, by_t = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 1, :, :] * rate.unsqueeze(-2),))
         _, by_x = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 2, :, :],))
         moments = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
-        base = with_tangents(self.jump_base, eps, t, x) if flight.similar else moments
-        one = torch.ones_like(t)
+        base = moments
+        if flight.similar:
+            base = with_tangents(self.jump_base, eps, t, x)
+        elif self.parted:
+            free = moments.unbind(-3)
+            value, by_t = torch.func.jvp(
+                lambda s, y, f: self.fluid_base(eps, s, y, f), (t, x, free[0]), (one, zero, free[1])
+            )
+            _, by_x = torch.func.jvp(
+                lambda s, y, f: self.fluid_base(eps, s, y, f), (t, x, free[0]), (zero, one, free[2])
+            )
+            base = torch.stack([value, by_t, by_x], dim=-3)
         known, known_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
         _, known_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
         A, a, _ = torch.stack([known, known_t, known_x], dim=-3).unbind(-2)
@@ -278,7 +351,7 @@ class Gas:
             a,
             known[..., 2, :],
             self.ease(eps, t, x),
-            U[..., 0, :, :].transpose(-1, -2).contiguous(),
+            streamed[..., 0, :, :].transpose(-1, -2).contiguous(),
             walls,
         )
 
@@ -344,6 +417,12 @@ class Gas:
         euler = torch.stack([mass, momentum, 0.5 * rho * (energy_t + energy_x)], dim=-1)
         relax = (E / (eps * h)).unsqueeze(-1) * (conserved - batch.streamed[..., :3])
         rows = (euler + C[..., 2, :, :] @ self.flux + relax) * batch.ease.unsqueeze(-1)
+        unit = torch.ones_like(rho)
+        if self.parted:
+            unit, moving, hot = batch.base[..., 0, :, 0].exp(), batch.base[..., 0, :, 1], self.flight.hot
+            m0, m1, m2 = rows.unbind(-1)
+            inner = [m0, (m1 - moving * m0) / hot**0.5, (m2 - moving * m1 + 0.5 * moving**2 * m0) / hot]
+            rows = torch.stack(inner, dim=-1) / unit.unsqueeze(-1)
 
         M = maxwellian(rho.unsqueeze(-1), u.unsqueeze(-1), T.unsqueeze(-1), self.v)
         c = self.v - u.unsqueeze(-1)
@@ -356,8 +435,8 @@ class Gas:
         if self.components == 1:
             G, DG, v = M, DM, self.v
         else:
-            T_ = 2.0 * T.unsqueeze(-1)
-            G, DG = torch.cat([M, T_ * M], dim=-1), torch.cat([DM, T_ * (DM + M * heating)], dim=-1)
+            double = 2.0 * T.unsqueeze(-1)
+            G, DG = torch.cat([M, double * M], dim=-1), torch.cat([DM, double * (DM + M * heating)], dim=-1)
             v = self.v.repeat(2)
         T11 = (1.0 - self.nu) * temperature + self.nu * stress if self.nu else temperature
         if self.nu:
@@ -365,7 +444,7 @@ class Gas:
         mixed = self.equilibrium(total, velocity, T11, self.d * temperature - T11 if self.nu else temperature)
         G = G + C[..., 0, :, :]
         DG = DG + C[..., 1, :, :] + v * C[..., 2, :, :]
-        kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / batch.size.unsqueeze(-1))
+        kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / (batch.size * unit).unsqueeze(-1))
         named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
         if batch.walls.ends:
             weighted = WALL * self.row_weight * h.unsqueeze(-1)
@@ -378,7 +457,12 @@ class Gas:
         d = self.d
         A, a, _ = self.amplitudes(eps, t, x).unbind(-2)
         streamed = self.flight.moments(t, x)
-        base = self.jump_base(eps, t, x) if self.flight.similar else self.flight.state(streamed).transpose(-1, -2)
+        if self.flight.similar:
+            base = self.jump_base(eps, t, x)
+        else:
+            base = self.flight.state(self.flight.moments(self.free_time(eps, t), x)).transpose(-1, -2)
+        if self.parted:
+            base = self.fluid_base(eps, t, x, base)
         W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
         C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
         rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
@@ -404,10 +488,24 @@ class Gas:
             return t, self.low + (self.high - self.low) * y
         slowest, fastest = flight.waves[0].speed, flight.waves[-1].speed
         if not flight.similar:
-            left = (flight.origin + slowest * t - 2.0 * flight.length).clamp_min(self.low)
-            right = (flight.origin + fastest * t + 2.0 * flight.length).clamp_max(self.high)
-            inside = left + (right - left) * (2.0 * y - 1.0)
-            return t, torch.where(y < 0.5, self.low + (self.high - self.low) * 2.0 * y, inside)
+            first, last = (self.place_of(flight.waves[end], t) for end in (0, -1))
+            left = (first - 2.0 * flight.length).clamp_min(self.low)
+            right = (last + 2.0 * flight.length).clamp_max(self.high)
+            bottom, top = torch.full_like(t, self.low), torch.full_like(t, self.high)
+            shocks = [wave for wave in flight.waves if wave.course is not None]
+            rest = 1.0
+            if shocks:
+                rest = 1.0 - FRONT
+                bottom = (first - 4.5 * self.reach(0, eps, t)).clamp_min(self.low)
+                top = (last + 4.5 * self.reach(-1, eps, t)).clamp_max(self.high)
+            z = 2.0 * y / rest
+            x = torch.where(z < 1.0, bottom + (top - bottom) * z, left + (right - left) * (z - 1.0))
+            share = FRONT / max(len(shocks), 1)
+            for k, wave in enumerate(shocks):
+                far = 2.0 * (y - rest - k * share) / share - 1.0
+                near = self.place_of(wave, t) + self.wave_width(wave, eps, t) * (2.0 * far + 6.0 * far**3)
+                x = torch.where((far >= -1.0) & (y >= rest), near.clamp(self.low, self.high), x)
+            return t, x
         late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.6).clamp_max(1.0) ** TIME_POWER)
         t = torch.where(s < 0.6, late, self.t_end * EARLY ** (1.0 - (s - 0.6) / 0.4))
         wide = self.v[0] + (self.v[-1] - self.v[0]) * y / 0.4
