@@ -41,7 +41,8 @@ from ..features import product, tangents, with_tangents
 ABSORPTION = 300.0  # kappa times the length of the device, as in `hermite_parity`
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
 #: weights of rows: lacking charge bends the field over the whole channel, lacking in-flow stops a flux of size 1/eps
-CHARGE, CONTACT = 10.0, 10.0
+CHARGE, CONTACT = 10.0, 5.0
+MACRO = 3.0  # lacking mass adds up in time, longer than t while the plasma of eps near 0.1 still swings
 SHARE = 4  # one in so many points lends its (t, eps) to a point on either contact
 FLUX, FIELD = 3.0, 8.0
 
@@ -156,8 +157,8 @@ class Formulation:
         rho, rho_t, rho_x = solution.rho.unbind(-2)
         E, _, E_x = solution.E.unbind(-2)
         g, g_t, g_x = solution.g.unbind(-3)
-        late = self.lift.way(eps, batch.t) + self.beta
-        macro = (rho_t + root * g_x[..., 0]) * late
+        late = batch.t + self.beta
+        macro = MACRO * (rho_t + root * g_x[..., 0]) * late
         pull = rho_x + rho * E / self.theta
         flux = eps**2 * g_t[..., 0] + root * pull + eps * (2.0 * self.theta) ** 0.5 * g_x[..., 1] + g[..., 0]
         eps_, strength = eps.unsqueeze(-1), E.unsqueeze(-1) / self.theta
@@ -166,11 +167,12 @@ class Formulation:
         moved = up * (g_x[..., :-1] + strength * g[..., :-1]) + down * above
         loss = 1.0 + eps_ * ABSORPTION / self.length * root * (self.n[1:] / self.n[-1]) ** 8
         micro = eps_**2 * g_t[..., 1:] + eps_ * moved + loss * g[..., 1:]
-        size = late.sqrt() / (1.0 + STRONG / self.length * eps)
+        # all modes together weigh as much as one row, and the second most: by eps d_x g_2 it drives the flux
+        size = 2.0 * (self.n.numel() - 1.0) ** 0.5 * late.sqrt()
         rows = {
             "macro": macro,
             "flux": flux * late.sqrt(),
-            "micro": micro * size.unsqueeze(-1) / self.n[1:].sqrt(),
+            "micro": micro * size.unsqueeze(-1) / self.n[1:],
             "charge": CHARGE * (self.beta * E_x + rho - batch.doping),
             "field": (E + solution.Phi[..., 2, :]) * late.sqrt(),
         }
