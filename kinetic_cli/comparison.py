@@ -252,7 +252,7 @@ def summary(rows: list[dict[str, Any]], tolerance: float) -> list[dict[str, Any]
     """One row per contender, best mean rank first: measures, seen and unseen apart, spread over seeds, paired test."""
     contenders = sorted({contender(row) for row in rows})
     ranked = mean_rank.measure(rows)
-    order = sorted(contenders, key=lambda name: ranked.get(name, 0.0))
+    order = sorted(contenders, key=lambda name: (name == SINGLE, ranked.get(name, 0.0)))
     changes, hits, fronts = delta_m.measure(rows), success.measure(rows, tolerance), f1.measure(rows)
     seen, unseen = (error.measure([row for row in rows if row["seen"] is wanted]) for wanted in (True, False))
     found = []
