@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ..problem.case import Case
 
 DEGREE = 2
-LAYER = 2.0  # smallest panel in units of the smallest eps
+LAYER = 0.2  # smallest panel in units of the smallest eps: rho is like x ln x at the wall
 RATIO = 8.0  # of the panels of the graded mesh
 SPLIT = 0.03  # from this eps on, in-flow is split into its uncollided part and the rest
 COLLIDED_CELLS = 3  # cells of the collided rest in those of the mesh
