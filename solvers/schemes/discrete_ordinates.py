@@ -11,16 +11,17 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
 
 * x: Legendre polynomials of degree 2 per cell (order 3); upwind DG of degree >= 1 has the diffusion limit also at
   boundaries (Adams 2001).  Ends with in-flow get a geometric mesh: panels of ratio RATIO, `graded` cells in
-  each, down to LAYER times the smallest eps of the case, the same mesh for every eps, so that kinetic boundary layers
-  are resolved and the centres of a mesh with three times fewer cells are centres of this one.
+  each, down to LAYER times eps, so that kinetic boundary layers are resolved.  Results are given on ONE grid, that of the
+  smallest eps of the case, for every eps and every coarser mesh.
 * t: L-stable three-stage SDIRK of order 3 (Alexander 1977), steps trebled every `repeat` steps from START times the full
   step, which is about the first output time over `steps`: the initial layer is graded into, or damped by L-stability where it
   is not seen.
 * the linear systems are solved by a sparse LU, once per step size.
 
-The number of steps and of unknowns does not depend on eps.  At eps ~ 1 the in-flow problem has jumps that move along
-x = v t/eps; for eps >= SPLIT they are taken out exactly (first-collision split) and only the continuous rest is marched, by
-sweeps on a mesh and at times of its own that are graded like the third power towards the walls and the start.
+The number of steps does not depend on eps, that of unknowns grows like the logarithm of 1/eps.  At eps ~ 1 the in-flow
+problem has jumps that move along x = v t/eps; for eps >= SPLIT they are taken out exactly (first-collision split) and only the
+continuous rest is marched, by sweeps on a mesh and at times of its own that are graded like the third power towards the walls
+and the start.
 
 References: Alexander (1977), SIAM J. Numer. Anal. 14, 1006, DOI 10.1137/0714068; Adams (2001), Nucl. Sci. Eng. 137, 298,
 DOI 10.13182/NSE00-41; Larsen, Morel, Miller (1987), J. Comput. Phys. 69, 283, DOI 10.1016/0021-9991(87)90170-7.

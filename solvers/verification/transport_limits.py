@@ -23,7 +23,6 @@ from ..problem.scheme import Scheme, SchemeOptions
 from ..schemes import discrete_ordinates, micro_macro
 
 EPS = 1e-8
-FINEST = 1e-9  # grades the mesh into the first tenth of the layer
 
 
 def make_case(left: object, right: object, initial: str, velocity: str) -> Case:
@@ -36,7 +35,7 @@ def make_case(left: object, right: object, initial: str, velocity: str) -> Case:
             "equation": {"kind": "transport"},
             "domain": {"x": [0.0, 1.0], "t_end": 0.1},
             "velocity": {"kind": velocity, "nodes": 16},
-            "knudsen": {"evaluate": [EPS], "unseen": [FINEST]},
+            "knudsen": {"evaluate": [EPS], "unseen": []},
             "initial": {"f": initial},
             "boundary": {"left": left, "right": right},
         }
