@@ -21,6 +21,7 @@ for Fluid Dynamics, chapter 4, DOI 10.1007/b79761 (waves).
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,7 +33,9 @@ from solvers.problem.riemann_states import Triple, middle_states
 from solvers.problem.status import BadInput
 
 from .expression import evaluate
-from .fronts import Course, track
+
+if TYPE_CHECKING:
+    from .fronts import Course
 
 maxwellian = make_maxwellian(torch.exp, torch.sqrt)
 
@@ -57,7 +60,7 @@ class Wave:
     speed: float
     shock: bool
     change: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    course: Course | None = None
+    course: "Course | None" = None
 
 
 class Flight:
@@ -174,6 +177,8 @@ class Flight:
                 half = change(sign, (rho, u, T), (rho_m, u_m, T_m), 0.5)
                 found += [Wave(u + sign * sound, False, half), Wave(u_m + sign * inner, False, half)]
         if shocks and self.parted:
+            from .fronts import track  # the compiled solvers come with it
+
             courses = track(self.case, {sign: abs(wave.change[1]) for sign, wave in shocks.items()}, self.device)
             shocks = {sign: replace(wave, course=courses[sign]) for sign, wave in shocks.items()}
         return sorted([*found, *shocks.values()], key=lambda wave: wave.speed)
