@@ -27,7 +27,9 @@ PRIMITIVES = {
 
 def evaluate(expression: Expression, **variables: Tensor) -> Tensor:
     """Value of a formula, broadcast to the common shape of the variables."""
-    shape = torch.broadcast_shapes(*(value.shape for value in variables.values()))
+    shape = torch.broadcast_tensors(*variables.values())[
+        0
+    ].shape  # torch.broadcast_shapes loads all of torch's compiler
     like = next(iter(variables.values()))
     value = expression.bind(PRIMITIVES)(*(variables[name] for name in expression.names))
     return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(shape)

@@ -21,7 +21,8 @@ import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -222,11 +223,15 @@ class _Checker:
         return self._fold(node) if isinstance(node, ast.BinOp | ast.Call) else node
 
 
+@lru_cache(maxsize=1024)
+def _compiled(source: str, names: tuple[str, ...]) -> CodeType:
+    return compile(f"lambda {', '.join(names)}: {source}", "<formula>", "eval")
+
+
 def _bind_source(source: str, names: tuple[str, ...], primitives: Mapping[str, Any]) -> Callable[..., Any]:
     """The function `lambda names: source` over the given primitives and nothing else (no builtins)."""
-    code = compile(f"lambda {', '.join(names)}: {source}", "<formula>", "eval")
     try:
-        function: Callable[..., Any] = eval(code, {"__builtins__": {}, **primitives})
+        function: Callable[..., Any] = eval(_compiled(source, names), {"__builtins__": {}, **primitives})
     except ZeroDivisionError:
         raise ExpressionError("division by zero") from None
     return function
