@@ -15,6 +15,7 @@ import numpy as np
 
 from ..compile import njit, prange
 from ..problem.scheme import Array
+from ..problem.status import NumericalError
 
 BLOCK = 32  # ordinates that are swept side by side: a few vector registers, to hide the latency from cell to cell
 
@@ -129,5 +130,7 @@ class Sweeper:
             change, size = np.abs(new - rho).max(), np.abs(new).max()
             rho = new
             if change <= tolerance * size:
-                break
-        return f, rho
+                return f, rho
+        raise NumericalError(
+            f"the source iteration does not converge at eps = {self.eps:g}, step {self.tau:.2g}; more reference.steps help"
+        )

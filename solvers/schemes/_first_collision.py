@@ -4,7 +4,10 @@ $$ f_u(t,x,v) = F\big(t-\varepsilon s/v, v\big)\,e^{-\tau(x)/(\varepsilon v)}\,1
    \tau = \int (\sigma_S+\varepsilon^2\sigma_A)\,dx , $$
 
 s the distance from the wall and v > 0 the speed into the domain.  It carries the jumps that move with x = v t/eps, so the
-collided rest is continuous and is fed by the isotropic source $\sigma_S\langle f_u\rangle/\varepsilon^2$.  With constant F and
+collided rest is continuous and is fed by the isotropic source $\sigma_S\langle f_u\rangle/\varepsilon^2$.
+
+A source Q(t) that does not depend on x adds $q(t) = \int_0^tQ$ everywhere, less what it would have sent in from beyond the walls:
+f - q has the in-flow F - q, no source but $-\sigma_Aq$, and f_u carries the kinks that start from the walls.  With constant F and
 $v_0 = \min(\varepsilon s/t, 1)$ the slowest ray that has arrived, the moments are exponential integrals,
 
 $$ \langle v^nf_u\rangle = \tfrac F2\Big(E_{n+2}\big(\tfrac\tau\varepsilon\big)
@@ -78,21 +81,59 @@ class Uncollided:
         return scale * (self.w * span * v ** (n + 1) * f).sum(-1)
 
 
-def uncollided_rays(case: "Case", eps: float) -> list[Uncollided]:
-    """The uncollided part of every end that is not dark; none unless both ends are in-flow."""
-    sides = (case.boundary.left, case.boundary.right)
-    if any(side.kind != "inflow" for side in sides):
-        return []
+class Split:
+    """f = collided rest + q + sum of f_u over the ends; the rest starts from f_0 and nothing enters it.
 
-    def total(x: Array) -> Array:
-        return case.equation.sigma_s(x=x) + eps**2 * case.equation.sigma_a(x=x)
+    rays     f_u of the ends, in-flow F - q
+    growth   q(t)
+    """
 
-    ends = (case.domain.x, case.domain.x[::-1])
-    rays = []
-    for side, end in zip(sides, ends, strict=True):
-        F = side.f
-        if F.constant == 0.0:
-            continue
-        level = None if {"t", "v"} & set(F.names) else float(F(t=0.0, v=1.0, eps=eps))
-        rays.append(Uncollided(lambda t, v, F=F: F(t=t, v=v, eps=eps), total, *end, eps, level))
-    return rays
+    def __init__(self, case: "Case", eps: float) -> None:
+        equation, end = case.equation, case.domain.t_end
+        self.case, self.eps = case, eps
+        self.growth: Callable[[Array | float], Array] = np.zeros_like
+        self.spread = "x" in equation.source.names  # such a source stays with the rest
+        rate = equation.source.constant
+        if rate is not None:
+            self.growth = lambda t: rate * np.asarray(t, dtype=float)
+        elif not self.spread:
+            times = np.linspace(0.0, end, 2001)
+            self.growth = CubicSpline(times, equation.source(t=times)).antiderivative()
+
+        def total(x: Array) -> Array:
+            return equation.sigma_s(x=x) + eps**2 * equation.sigma_a(x=x)
+
+        self.rays = []
+        grows = not self.spread and rate != 0.0
+        sides = (case.boundary.left, case.boundary.right)
+        for side, way in zip(sides, (case.domain.x, case.domain.x[::-1]), strict=True):
+            F = side.f
+            if F is None or (F.constant == 0.0 and not grows):
+                continue
+            level = None if grows or {"t", "v"} & set(F.names) else float(F(t=0.0, v=1.0, eps=eps))
+            inflow = lambda t, v, F=F: F(t=t, v=v, eps=eps) - self.growth(t)  # noqa: E731
+            self.rays.append(Uncollided(inflow, total, *way, eps, level))
+
+    def moment(self, n: int, t: float, x: Array) -> Array:
+        """What rho (n = 0) or J (n = 1) of the rest lacks."""
+        rays = sum((ray.moment(n, t, x) for ray in self.rays), np.zeros_like(x))
+        return rays if n else rays + self.growth(t)
+
+    def f(self, t: float, x: Array, v: Array) -> Array:
+        """What f of the rest lacks."""
+        return sum((ray.f(t, x, v) for ray in self.rays), np.zeros(np.broadcast_shapes(x.shape, v.shape))) + self.growth(t)
+
+    def source(self, t: float, x: Array) -> Array:
+        """What feeds the rest, in the units of Q."""
+        equation = self.case.equation
+        collided = sum((ray.moment(0, t, x) for ray in self.rays), np.zeros_like(x))
+        own = equation.source(x=x, t=t) if self.spread else -equation.sigma_a(x=x) * self.growth(t)
+        return own + equation.sigma_s(x=x) / self.eps**2 * collided
+
+
+def make_split(case: "Case", eps: float) -> Split | None:
+    """The split; None unless both ends are in-flow and something flies in, or would."""
+    if any(side.kind != "inflow" for side in (case.boundary.left, case.boundary.right)):
+        return None
+    split = Split(case, eps)
+    return split if split.rays else None

@@ -19,8 +19,8 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
 * the linear systems are solved by a sparse LU, once per step size.
 
 The number of steps does not depend on eps, that of unknowns grows like the logarithm of 1/eps.  At eps ~ 1 the in-flow
-problem has jumps that move along x = v t/eps; for eps >= SPLIT they are taken out exactly (first-collision split) and only the
-continuous rest is marched, by sweeps on a mesh and at times of its own that are graded like the third power towards the walls
+problem has jumps that move along x = v t/eps, and a source behind a dark wall kinks; for eps >= SPLIT they are taken out exactly
+(first-collision split) and only the smoother rest is marched, by sweeps on a mesh and at times of its own that are graded like the third power towards the walls
 and the start.
 
 References: Alexander (1977), SIAM J. Numer. Anal. 14, 1006, DOI 10.1137/0714068; Adams (2001), Nucl. Sci. Eng. 137, 298,
@@ -43,7 +43,7 @@ from ..problem.scheme import Scheme as SchemeBase
 from ..problem.status import BadInput, NumericalError, Snapshot
 from ..problem.velocity.slab_double_gauss import VelocitySet as DoubleGauss
 from ._collided_sweep import Sweeper
-from ._first_collision import Uncollided, uncollided_rays
+from ._first_collision import Split, make_split
 
 if TYPE_CHECKING:
     from ..problem.case import Case
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 DEGREE = 2
 LAYER = 0.2  # smallest panel in units of the smallest eps: rho is like x ln x at the wall
 RATIO = 8.0  # of the panels of the graded mesh
-SPLIT = 0.03  # from this eps on, in-flow is split into its uncollided part and the rest
+SPLIT = 0.03  # from this eps on, in-flow and a uniform source are split into their uncollided part and the rest
 COLLIDED_CELLS = 3  # cells of the collided rest in those of the mesh
 COLLIDED_STEPS = 6  # its steps up to the first output time in those at full size
 ORDINATES = 8  # ordinates of the collided rest in those of the case
@@ -208,8 +208,13 @@ class Scheme(SchemeBase):
 
     def expected_order(self, case: "Case", eps: float) -> float:
         """3/2 where in-flow is split: f of the collided rest has derivatives that jump along the rays from the corners."""
-        split = eps >= SPLIT and uncollided_rays(case, eps)
-        return 1.5 if split else super().expected_order(case, eps)
+        return 1.5 if self.split(case, eps) else super().expected_order(case, eps)
+
+    @staticmethod
+    def split(case: "Case", eps: float) -> Split | None:
+        """The split where sweeps converge: eps is compared with the square root of the mean sigma_S, as in eps^2/sigma_S."""
+        sigma = float(np.mean(case.equation.sigma_s(x=case.sample_x())))
+        return make_split(case, eps) if eps >= SPLIT * np.sqrt(sigma) else None
 
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
         edges = self.edges(case, options)
@@ -254,8 +259,8 @@ class Scheme(SchemeBase):
     def march(
         self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
-        if eps >= SPLIT and (rays := uncollided_rays(case, eps)):
-            yield from self._march_collided(case, eps, options, rays, resume)
+        if split := self.split(case, eps):
+            yield from self._march_collided(case, eps, options, split, resume)
             return
         x, edges = self.coordinates(case, options)["x"], self.edges(case, options.mesh, eps)
         h, centre, at, phi_out = locate(edges, x)
@@ -374,7 +379,7 @@ class Scheme(SchemeBase):
                 yield Snapshot(done / total, done, eps, t, fields, scalars, {"y": y.copy(), "t": t, "step": done})
 
     def _march_collided(
-        self, case: "Case", eps: float, options: Any, rays: list[Uncollided], resume: Mapping[str, Any] | None
+        self, case: "Case", eps: float, options: Any, split: Split, resume: Mapping[str, Any] | None
     ) -> Iterator[Snapshot]:
         """The collided part on a finer mesh and, unless f is asked for, with more ordinates; see _collided_sweep."""
         x, edges = self.coordinates(case, options)["x"], collided_edges(case, options)
@@ -408,8 +413,7 @@ class Scheme(SchemeBase):
         total_steps, times = sum(count for _, count in plan), case.domain.output_times
 
         def source(t: float) -> Array:
-            uncollided = sum(ray.moment(0, t, points) for ray in rays)
-            return project(equation.source(x=points, t=t) + sigma_s * uncollided)
+            return project(split.source(t, points))
 
         for dt, count in plan:
             for _ in range(count):
@@ -440,11 +444,9 @@ class Scheme(SchemeBase):
                 whole = sweeper.join(f)
                 J = flux(edges, whole[:, 0] @ (w * v) / eps, x)
                 fields = {
-                    "rho": np.einsum("cp,pc->c", rho[at], phi_out) + sum(ray.moment(0, t, x) for ray in rays),
-                    "J": J + sum(ray.moment(1, t, x) for ray in rays),
+                    "rho": np.einsum("cp,pc->c", rho[at], phi_out) + split.moment(0, t, x),
+                    "J": J + split.moment(1, t, x),
                 }
                 if options.distribution:
-                    fields["f"] = np.einsum("cpk,pc->ck", whole[at], phi_out) + sum(
-                        ray.f(t, x[:, None], v) for ray in rays
-                    )
+                    fields["f"] = np.einsum("cpk,pc->ck", whole[at], phi_out) + split.f(t, x[:, None], v)
                 yield Snapshot(done / total_steps, done, eps, t, fields, {}, {"f": f.copy(), "t": t, "step": done})

@@ -24,7 +24,7 @@ scheme for diffusion; $\varepsilon^2$ never meets a number of size one, and mass
   (specular), or $r+\varepsilon j = c$ with $\langle vj\rangle = 0$ (diffuse).
 * t: SDIRK4, five stages, L-stable and stiffly accurate, order 4; times $t_n\sim n^4$ up to the first output time resolve
   initial layers and the start at discontinuous data, uniform steps after it.
-* eps >= SPLIT: the uncollided part of in-flow is taken out exactly and the rest gets ORDINATES times the nodes.
+* eps >= SPLIT: the uncollided part of in-flow and of a uniform source is taken out exactly and the rest gets ORDINATES times the nodes.
 
 Order 4 in t, 2 in x, uniformly in eps; steps and unknowns do not depend on eps.
 
@@ -47,14 +47,14 @@ from ..problem.scheme import COARSER, Array, SchemeOptions
 from ..problem.scheme import Scheme as SchemeBase
 from ..problem.status import BadInput, NumericalError, Snapshot
 from ..problem.velocity.slab_double_gauss import VelocitySet as DoubleGauss
-from ._first_collision import uncollided_rays
+from ._first_collision import make_split
 
 if TYPE_CHECKING:
     from ..problem.case import Case
 
 LAYER = 0.1  # the mesh is uniform below this distance from an in-flow end, in units of the smallest eps
 CROWD = 0.03  # cells per e-fold of the distance to an end, in units of the cells of the uniform part
-SPLIT = 0.03  # from this eps on, in-flow is split into its uncollided part and the rest
+SPLIT = 0.03  # from this eps on, in-flow and a uniform source are split into their uncollided part and the rest
 ORDINATES = 4  # ordinates of the collided rest in those of the case
 POWER = 4  # of the graded times
 TOLERANCE = 1e-12  # relative change of rho that ends the iteration
@@ -392,7 +392,7 @@ class Scheme(SchemeBase):
 
     @staticmethod
     def _ordinates(case: "Case", eps: float, options: Any) -> int:
-        return ORDINATES if eps >= SPLIT and uncollided_rays(case, eps) and not options.distribution else 1
+        return ORDINATES if eps >= SPLIT and make_split(case, eps) and not options.distribution else 1
 
     def march(
         self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
@@ -402,7 +402,7 @@ class Scheme(SchemeBase):
             if side.kind not in KINDS:
                 raise BadInput(f"boundary: micro_macro has no '{side.kind}' ends; take scheme = 'discrete_ordinates'")
         equation, velocity = case.equation, case.velocity
-        rays = uncollided_rays(case, eps) if eps >= SPLIT else []
+        split = make_split(case, eps) if eps >= SPLIT else None
         if (more := self._ordinates(case, eps, options)) > 1:
             velocity = DoubleGauss(nodes=more * velocity.nodes_and_weights()[0].size)
         nodes, weights = velocity.nodes_and_weights()
@@ -446,13 +446,12 @@ class Scheme(SchemeBase):
         )  # fmt: skip
 
         def source(t: float) -> Array:
-            collided = sum((ray.moment(0, t, x) for ray in rays), np.zeros(n))
-            return equation.source(x=x, t=t) + sigma_s / eps**2 * collided
+            return split.source(t, x) if split else equation.source(x=x, t=t) * ones
 
         def inflow(t: float) -> Array:
             F = np.zeros((2, m))
             for row, side in zip(F, sides, strict=True):
-                if side.kind == "inflow" and not rays:
+                if side.kind == "inflow" and not split:
                     row[:] = side.f(t=t, v=v, eps=eps)
             return F
 
@@ -478,13 +477,13 @@ class Scheme(SchemeBase):
                 continue
             inner = 0.5 * (j[1:] + j[:-1])
             fields = {"rho": rho.copy(), "J": inner @ (w * v)}
-            for ray in rays:
-                fields["rho"] += ray.moment(0, t, x)
-                fields["J"] += ray.moment(1, t, x)
+            if split:
+                fields["rho"] += split.moment(0, t, x)
+                fields["J"] += split.moment(1, t, x)
             if options.distribution:
                 even = rho[:, None] + s
                 f = np.hstack([(even - eps * inner)[:, ::-1], even + eps * inner])
-                fields["f"] = f + sum(ray.f(t, x[:, None], nodes) for ray in rays)
+                fields["f"] = f + split.f(t, x[:, None], nodes) if split else f
             scalars = {}
             if closed:
                 scalars["drift_mass"] = abs(float(h @ rho) - start) / max(abs(start), 1e-300)

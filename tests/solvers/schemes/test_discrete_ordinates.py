@@ -7,9 +7,9 @@ import pytest
 
 from solvers.limits.diffusion import Limit
 from solvers.problem.read import read_case
-from solvers.problem.status import BadInput
+from solvers.problem.status import BadInput, NumericalError
 from solvers.schemes import discrete_ordinates, fourier_legendre
-from solvers.schemes._first_collision import Uncollided, uncollided_rays
+from solvers.schemes._first_collision import Uncollided, make_split
 from solvers.schemes.discrete_ordinates import Options, Scheme
 
 CASES = Path(__file__).parents[3] / "cases"
@@ -114,9 +114,9 @@ def test_uncollided_moments():
 @pytest.mark.parametrize(("eps", "t"), [(1.0, 0.02), (0.1, 0.05), (0.03, 0.02)])
 def test_uncollided_moments_of_a_constant_are_exponential_integrals(eps, t):
     case = read_case(CASES / "transport_inflow.toml", overrides=["equation.sigma_s='1 + 3*x'", "boundary.left.f='2'"])
-    (exact,) = uncollided_rays(case, eps)
+    (exact,) = make_split(case, eps).rays
     assert exact.level == 2.0
-    (gauss,) = uncollided_rays(case.model_copy(update={"boundary": _varying(case)}), eps)
+    (gauss,) = make_split(case.model_copy(update={"boundary": _varying(case)}), eps).rays
     assert gauss.level is None
     x = np.geomspace(1e-6, 1.0, 50)
     for n in (0, 1):
@@ -126,6 +126,26 @@ def test_uncollided_moments_of_a_constant_are_exponential_integrals(eps, t):
 def _varying(case):
     """The same ends, written so that they seem to depend on v."""
     return read_case(CASES / "transport_inflow.toml", overrides=["boundary.left.f='2 + 0*v'"]).boundary
+
+
+@pytest.mark.parametrize("source", ["2", "2 + 0*t"])
+def test_split_of_a_source_between_dark_walls(source):
+    # without scattering f = Q/sigma_A (1 - exp(-sigma_A min(t, eps s/|v|))), s the distance to the wall behind
+    case, grid, last, _ = solve(
+        "transport_variable_scattering", 0.5, f"equation.source='{source}'", "equation.sigma_s='1e-12'",
+        "equation.sigma_a=3.0", *MILD, cells=9, graded=3, steps=9,
+    )  # fmt: skip
+    assert len(make_split(case, 0.5).rays) == 2
+    z, w = np.polynomial.legendre.leggauss(400)
+    v, x = 0.5 * (z + 1.0), grid["x"][:, None]
+    f = [2.0 / 3.0 * -np.expm1(-3.0 * np.minimum(last.t, 0.5 * s / v)) for s in (x, 1.0 - x)]
+    np.testing.assert_allclose(last.fields["rho"], 0.25 * sum(f) @ w, rtol=0, atol=3e-5)
+
+
+def test_sweeps_that_do_not_converge_say_so(monkeypatch):
+    monkeypatch.setattr(discrete_ordinates, "SPLIT", 1e-6)
+    with pytest.raises(NumericalError, match="source iteration"):
+        solve("transport_inflow", 1e-4, *MILD, cells=9, graded=3, steps=4)
 
 
 @pytest.mark.parametrize("eps", [0.3, 1e-2])
