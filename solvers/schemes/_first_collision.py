@@ -121,7 +121,9 @@ class Split:
 
     def f(self, t: float, x: Array, v: Array) -> Array:
         """What f of the rest lacks."""
-        return sum((ray.f(t, x, v) for ray in self.rays), np.zeros(np.broadcast_shapes(x.shape, v.shape))) + self.growth(t)
+        return sum(
+            (ray.f(t, x, v) for ray in self.rays), np.zeros(np.broadcast_shapes(x.shape, v.shape))
+        ) + self.growth(t)
 
     def source(self, t: float, x: Array) -> Array:
         """What feeds the rest, in the units of Q."""

@@ -19,9 +19,9 @@ term: $\rho$ is an unknown of its own and its equation a difference of fluxes, s
 * the linear systems are solved by a sparse LU, once per step size.
 
 The number of steps does not depend on eps, that of unknowns grows like the logarithm of 1/eps.  At eps ~ 1 the in-flow
-problem has jumps that move along x = v t/eps, and a source behind a dark wall kinks; for eps >= SPLIT they are taken out exactly
-(first-collision split) and only the smoother rest is marched, by sweeps on a mesh and at times of its own that are graded like the third power towards the walls
-and the start.
+problem has jumps that move along x = v t/eps, and a source behind a dark wall makes kinks there.  For eps^2/sigma_S >= SPLIT^2
+they are taken out exactly (first-collision split), and the smoother rest alone is marched, by sweeps on a mesh and at times of
+its own that are graded like the third power towards the walls and the start.
 
 References: Alexander (1977), SIAM J. Numer. Anal. 14, 1006, DOI 10.1137/0714068; Adams (2001), Nucl. Sci. Eng. 137, 298,
 DOI 10.13182/NSE00-41; Larsen, Morel, Miller (1987), J. Comput. Phys. 69, 283, DOI 10.1016/0021-9991(87)90170-7.
