@@ -116,7 +116,8 @@ class Lift(LiftBase):
         if not self.lively:
             raise BadInput("train: neither in-flow nor source, the solution is zero")
         self.places = 6 + sum(wall.beam for wall in self.walls.values())
-        self.scales = 5
+        self.layers = list(dict.fromkeys(wall.sigma for wall in self.lively))  # their initial layers differ
+        self.scales = 4 + len(self.layers)
 
     def tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values.copy(), dtype=torch.float64, device=self.device)
@@ -194,8 +195,9 @@ class Lift(LiftBase):
             if wall.beam:
                 place.append(s / (s + t / eps))  # behind or before the fastest particles
         wall = self.lively[0]
+        ages = [t / (t + 5.0 * eps**2 / sigma) for sigma in self.layers[1:]]
         time = torch.log10(t + eps**2) / 4.0 + 1.0
-        return torch.stack([*place, *scales(eps, t, eps**2 / wall.sigma, self.t_end, self.floor), time], dim=-1)
+        return torch.stack([*place, *scales(eps, t, eps**2 / wall.sigma, self.t_end, self.floor), *ages, time], dim=-1)
 
     def length(self, wall: Wall, eps: Tensor, t: Tensor) -> Tensor:
         """Diffusion length l."""

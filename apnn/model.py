@@ -13,6 +13,7 @@ References: training.md 2; Dong, Li (2021), Comput. Methods Appl. Mech. Engrg. 3
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from .network import Blocks
 from .options import TrainOptions, encoders, formulations, networks
 from .precision import cast
 from .sampling import collocation
+from .second_flight import SecondFlight
 
 PREDICT_CHUNK = 20_000
 
@@ -195,25 +197,38 @@ def predict(
 
 
 def evaluate(
-    model: Model, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any
+    model: Model, state: Mapping[str, Any], eps: list[float], times: Any, *space: Any, fly: bool = True
 ) -> dict[str, np.ndarray]:
-    """The same of a model that is there already."""
+    """The same of a model that is there already; without `fly` the network's own fields, much faster where gas is thin."""
     theta = torch.from_numpy(np.array(state["theta"], dtype=float))
     model.hold(theta)
-    return fields(model, theta, eps, times, *space)
+    return fields(model, theta, eps, times, *space, fly=fly)
 
 
 @torch.no_grad()
-def fields(model: Model, theta: Tensor, eps: list[float], times: Any, *space: Any) -> dict[str, np.ndarray]:
-    """The same of a model and a whole theta."""
+def fields(
+    model: Model, theta: Tensor, eps: list[float], times: Any, *space: Any, fly: bool = False
+) -> dict[str, np.ndarray]:
+    """The same of a model and a whole theta, on its device."""
     axes = [torch.as_tensor(np.asarray(a, dtype=float), device=model.device) for a in (eps, times, *space)]
     shape = tuple(len(axis) for axis in axes)
     flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.formulation.fields}
-    for start in range(0, flat[0].numel(), PREDICT_CHUNK):
-        points = [grid[start : start + PREDICT_CHUNK] for grid in flat]
-        inputs = model.formulation.features(*points).unsqueeze(-3)
-        found = model.formulation.fields_of(model.outputs(theta, inputs, points[0]), *points)
+    found = at_points(model, theta, *flat)
+    if fly and model.options.second_flight and SecondFlight.applies(model.case):
+        network = partial(at_points, model, theta)
+        for k, one in enumerate(eps):
+            own = {name: values.reshape(shape)[k].reshape(-1) for name, values in found.items()}  # views
+            points = [values.reshape(shape)[k].reshape(-1) for values in flat[1:]]
+            SecondFlight(model.case, one).mix(own, network, *points)
+    return {name: values.cpu().numpy().reshape(shape) for name, values in found.items()}
+
+
+def at_points(model: Model, theta: Tensor, *points: Tensor) -> dict[str, Tensor]:
+    """The network's own fields at points eps, t, x[, y] (B,)."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in model.formulation.fields}
+    for some in zip(*(values.split(PREDICT_CHUNK) for values in points), strict=True):
+        inputs = model.formulation.features(*some).unsqueeze(-3)
+        found = model.formulation.fields_of(model.outputs(theta, inputs, some[0]), *some)
         for name in parts:
-            parts[name].append(found[name].cpu().numpy())
-    return {name: np.concatenate(values).reshape(shape) for name, values in parts.items()}
+            parts[name].append(found[name])
+    return {name: torch.cat(values) for name, values in parts.items()}

@@ -50,6 +50,7 @@ class TrainOptions(Table):
                            says that they bear it; second-order phases, errors and fields are float64
     compile                losses and their gradient through torch.compile
     velocities             velocity nodes of the network's head
+    second_flight          fields of thin transport by one more flight of the network's collisions (`apnn/second_flight.py`)
     time_limit             seconds of training after which a run ends with a valid result
     target                 end as soon as the error estimate of rho is below this for every Knudsen number
     clock                  what `time_limit` counts: "wall", or "cpu" seconds of the process (fair on a busy machine)
@@ -87,6 +88,7 @@ class TrainOptions(Table):
     precision: Literal["float64", "float32"] = "float64"
     compile: bool = False
     velocities: Annotated[int, Field(ge=4)] = 32
+    second_flight: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     time_limit: Annotated[float, Field(gt=0.0)] | None = None
     target: Annotated[float, Field(gt=0.0)] | None = None

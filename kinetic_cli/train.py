@@ -213,21 +213,21 @@ class Training:
             self.saved = time.perf_counter()
 
     def _live_error(self) -> float:
-        """Largest relative L2 error of rho over the reference's Knudsen numbers, at the output times."""
+        """Largest relative L2 error of the network's own rho over the reference's Knudsen numbers, at the output times."""
         assert self.reference is not None
         axes = self.reference.coordinates
-        fields = self.predict(list(axes["eps"]), axes["t"], *(axes[axis] for axis in SPACE if axis in axes))
+        fields = self.predict(list(axes["eps"]), axes["t"], *(axes[axis] for axis in SPACE if axis in axes), fly=False)
         weights = cell_weights(axes)
         pairs = zip(fields["rho"], self.reference.fields["rho"], strict=True)
         return max(relative_l2(ours, theirs, weights) for ours, theirs in pairs)
 
-    def predict(self, eps: list[float], times: Any, *space: Any) -> dict[str, Any]:
+    def predict(self, eps: list[float], times: Any, *space: Any, fly: bool = True) -> dict[str, Any]:
         from apnn.model import Model, evaluate
 
         assert self.state is not None
         if self.model is None:  # a formulation may have much to prepare: once for all looks
             self.model = Model(self.case, self.options, "cpu")
-        found: dict[str, Any] = evaluate(self.model, self.state, eps, times, *space)
+        found: dict[str, Any] = evaluate(self.model, self.state, eps, times, *space, fly=fly)
         return found
 
     def save(self) -> None:
