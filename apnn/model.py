@@ -77,31 +77,46 @@ class Model:
         self.squares = compiled(self._squares) if options.compile else self._squares
         self._batch: Any = None
         self._batch_key: Any = None
+        self._adapted: tuple[int, Any] = (-1, None)
         self._points: Any = None
         self._points_refresh = -1
 
     def batch(self, refresh: int, dtype: torch.dtype = torch.float64) -> Any:
         """The prepared points after `refresh` refreshes, for a theta of this dtype."""
         if (refresh, dtype) != self._batch_key:
-            batch = self.formulation.prepare(*self._places(refresh))
-            rows = cast(batch, dtype) if dtype in self.physics else batch
-            self._batch, self._batch_key = replace(rows, inputs=batch.inputs.to(dtype)), (refresh, dtype)
+            self._batch, self._batch_key = self.prepare(self._places(refresh), dtype), (refresh, dtype)
         return self._batch
+
+    def prepare(self, places: list[Tensor], dtype: torch.dtype) -> Any:
+        """What the formulation prepares at points, for a theta of this dtype."""
+        batch = self.formulation.prepare(*places)
+        rows = cast(batch, dtype) if dtype in self.physics else batch
+        return replace(rows, inputs=batch.inputs.to(dtype))
+
+    def hold_points(self, refresh: int, places: Tensor) -> None:
+        """Points (2 + d, m, B) to use after this refresh in place of those drawn."""
+        if self._adapted[1] is not places:
+            self._adapted, self._batch_key, self._points_refresh = (refresh, places), None, -1
 
     def _places(self, refresh: int) -> list[Tensor]:
         """eps, t, x[, y], each (m, B)."""
+        held, places = self._adapted
+        return list(places) if held == refresh else self.draw(refresh)
+
+    def draw(self, refresh: int, shift: int = 0, points: int | None = None) -> list[Tensor]:
+        """Low-discrepancy points; other ones with another `shift` of the seed, another number with `points`."""
         options, domain = self.options, self.case.domain
-        points = collocation(
-            options.seed,
+        found = collocation(
+            options.seed + shift,
             refresh,
             options.tasks,
-            options.points,
+            points or options.points,
             self._range(refresh),
             domain.t_end,
             *([domain.x] if domain.y is None else [domain.x, domain.y]),
             stratify=getattr(self.formulation, "stratify", None),
         )
-        eps, t, *space = points
+        eps, t, *space = found
         reached = min(1.0, (refresh + 1) / (options.march + 1))
         return [tensor.to(self.device) for tensor in (eps, reached * t, *space)]
 

@@ -45,6 +45,7 @@ class TrainOptions(Table):
     causal, importance     weight of earlier times first, and of Knudsen numbers that are behind (`apnn/emphasis.py`); 0 for none
     tasks, points          log-uniform bins of eps, and collocation points per bin
     refresh                a share of the points is drawn anew every so many steps
+    adaptive               share of those that is drawn where the residual is large (`apnn/adaptive.py`); 0 for low discrepancy alone
     width, depth           of the hidden layers
     precision              of the first-order phase, "float64" or "float32": its network, and its residuals where the formulation
                            says that they bear it; second-order phases, errors and fields are float64
@@ -83,6 +84,7 @@ class TrainOptions(Table):
     tasks: Annotated[int, Field(ge=1, le=256)] = 8
     points: Annotated[int, Field(ge=8)] = 256
     refresh: Annotated[int, Field(ge=1)] = 100
+    adaptive: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     width: Annotated[int, Field(ge=1)] = 32
     depth: Annotated[int, Field(ge=1)] = 2
     precision: Literal["float64", "float32"] = "float64"

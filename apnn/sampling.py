@@ -10,6 +10,7 @@ stored state.
 Reference: Sobol (1967), USSR Comput. Math. Math. Phys. 7, 86, DOI 10.1016/0041-5553(67)90144-9.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -36,9 +37,9 @@ def collocation(
 
     stratify   t, x[, y] from eps and a point of the unit cube, where a formulation knows where the solution is steep
     """
-    sizes = [points // GROUPS + (group < points % GROUPS) for group in range(GROUPS)]
     eps_parts, place_parts = [], []
-    for group, size in enumerate(sizes):
+    for group, part in enumerate(group_slices(points)):
+        size = part.stop - part.start
         generation = (refresh - group - 1) // GROUPS + 1 if refresh > group else 0
         key = (seed * 1_000_003 + group) * 1_000_003 + generation
         sobol = torch.quasirandom.SobolEngine(1 + len(space), scramble=True, seed=key % (2**31))
@@ -55,3 +56,9 @@ def collocation(
         return eps, *stratify(eps, *place.unbind(-1))
     t = t_end * (EARLIEST + (1.0 - EARLIEST) * place[..., 0] ** TIME_POWER)
     return eps, t, *(low + (high - low) * place[..., 1 + k] for k, (low, high) in enumerate(space))
+
+
+def group_slices(points: int) -> list[slice]:
+    """Where the groups lie among the points of a task."""
+    ends = [0, *itertools.accumulate(points // GROUPS + (group < points % GROUPS) for group in range(GROUPS))]
+    return [slice(*pair) for pair in itertools.pairwise(ends)]

@@ -38,10 +38,10 @@ from .expression import evaluate
 from .plane import SIDES
 
 THIN = 0.03
-LEAST = 0.1
-SPEEDS = {1: 8, 2: 4}  # Gauss points on each part of the directions, by the dimension of space
+LEAST = 0.25
+SPEEDS = {1: 8, 2: 5}  # Gauss points on each part of the directions, by the dimension of space
 ENTERING = 32  # the same for what enters and does not collide
-PLACES = 12  # Gauss points on a path
+PLACES = {1: 12, 2: 8}  # Gauss points on a path
 DEPTHS = 6  # and on the way to each of them, for its optical depth
 CHUNK = 20_000  # paths at a time
 
@@ -165,7 +165,7 @@ class SecondFlight:
 
     def collided(self, paths: Paths, network: Network, t: Tensor, space: list[Tensor]) -> Tensor:
         """The integral along every path."""
-        z, w = gauss(PLACES, t)
+        z, w = gauss(PLACES[len(space)], t)
         t, space = t[paths.point], [axis[paths.point] for axis in space]
         kappa = (self.total(*space) + torch.zeros_like(t)).clamp_min(1e-12).unsqueeze(-1)
         last = -torch.expm1(-kappa * paths.time.unsqueeze(-1))

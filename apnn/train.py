@@ -29,6 +29,7 @@ from hrgrad.optimizer import demand, load_optimizer
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 
+from .adaptive import adapt
 from .diagnostics import conflict
 from .emphasis import emphasis
 from .estimate import Estimator, worst
@@ -157,12 +158,19 @@ class Phase:
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         raise NotImplementedError
 
-    def weigh(self, theta: Tensor, state: Mapping[str, Any], refresh: int) -> dict[str, Any]:
-        """The points' weights, renewed with the points, and the refresh they belong to."""
+    def renew(self, theta: Tensor, state: Mapping[str, Any], refresh: int) -> dict[str, Any]:
+        """Points that follow the residual and the points' weights, renewed together, and the refresh they belong to."""
         if state.get("refresh") == refresh:
-            return {key: state[key] for key in ("refresh", "weights") if key in state}
+            kept = {key: state[key] for key in ("refresh", "weights", "places") if key in state}
+            if "places" in kept:
+                self.model.hold_points(refresh, kept["places"])
+            return kept
+        found: dict[str, Any] = {"refresh": refresh}
+        if self.options.adaptive:
+            found["places"] = adapt(self.model, theta, refresh, state.get("places"))
+            self.model.hold_points(refresh, found["places"])
         weights = emphasis(self.model, theta, refresh)
-        return {"refresh": refresh} | ({} if weights is None else {"weights": weights})
+        return found if weights is None else found | {"weights": weights}
 
 
 class FirstOrder(Phase):
@@ -206,7 +214,7 @@ class FirstOrder(Phase):
         m = self.options.tasks
         generator = torch.Generator().manual_seed(self.options.seed * 7_919 + k)
         scalars: dict[str, float] = {}
-        weighed = self.weigh(theta, state, refresh)
+        weighed = self.renew(theta, state, refresh)
         losses = partial(self.model.losses, refresh=refresh, weights=weighed.get("weights"))
         if self.method.needs == "losses":
             leaf = theta.detach().requires_grad_()
@@ -271,7 +279,7 @@ class SecondOrder(Phase):
 
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         named: dict[str, Tensor] = {}
-        weighed = self.weigh(theta, state, refresh)
+        weighed = self.renew(theta, state, refresh)
         weights = weighed.get("weights")
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
