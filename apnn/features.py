@@ -44,7 +44,12 @@ def with_tangents(features: Features, eps: Tensor, *places: Tensor) -> Tensor:
     return torch.stack(tangents(lambda *moved: features(eps, *moved), *places), dim=-3).detach()
 
 
+def value_and_slopes(f: Tensor, axis: int = -3) -> tuple[Tensor, ...]:
+    """The first entry of `axis` and the others; the gradient of both is one concatenation, that of two slices pads with zeros."""
+    return f.split([1, f.shape[axis] - 1], axis)
+
+
 def product(a: Tensor, b: Tensor, axis: int = -3) -> Tensor:
     """Value and derivatives of a b from those of a and b along `axis`, the value first."""
-    (a0, a_), (b0, b_) = ((f.narrow(axis, 0, 1), f.narrow(axis, 1, f.shape[axis] - 1)) for f in (a, b))
+    (a0, a_), (b0, b_) = (value_and_slopes(f, axis) for f in (a, b))
     return torch.cat([a0 * b0, a_ * b0 + a0 * b_], dim=axis)

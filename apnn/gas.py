@@ -369,8 +369,9 @@ class Gas:
 
     def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
         """Physical unknowns from the network's outputs (..., 3, B, 3 + v)."""
-        W = batch.base + product(batch.A.unsqueeze(-1), outputs[..., :3], -3)
-        return Solution(W, product(batch.a.unsqueeze(-1), outputs[..., 3:] @ self.project, -3))
+        N, g = outputs.split([3, outputs.shape[-1] - 3], -1)
+        W = batch.base + product(batch.A.unsqueeze(-1), N, -3)
+        return Solution(W, product(batch.a.unsqueeze(-1), g @ self.project, -3))
 
     def solution_of(self, f: Tensor, batch: Batch) -> Solution:
         """The unknowns of a given f on the nodes with d_t, d_x, (..., 3, B, v)."""
@@ -412,13 +413,12 @@ class Gas:
         eps, d = batch.eps, self.d
         E = torch.exp(-batch.t / eps)
         h = -torch.expm1(-batch.t / eps)
-        W, C = solution.W, solution.C
-        ln_rho, u, ln_T = W[..., 0, :, :].unbind(-1)
+        (W, W_t, W_x), (C, C_t, C_x) = solution.W.unbind(-3), solution.C.unbind(-3)
+        ln_rho, u, ln_T = W.unbind(-1)
         rho, T = ln_rho.exp(), ln_T.exp()
         conserved = torch.stack([rho, rho * u, 0.5 * rho * (u**2 + d * T)], dim=-1)
 
-        rt, ut, Tt = W[..., 1, :, :].unbind(-1)
-        rx, ux, Tx = W[..., 2, :, :].unbind(-1)
+        (rt, ut, Tt), (rx, ux, Tx) = W_t.unbind(-1), W_x.unbind(-1)
         mass = rho * (rt + rx * u + ux)
         momentum = rho * (rt * u + ut + rx * (u**2 + T) + 2.0 * u * ux + T * Tx)
         p = d + 2.0  # rho u (u^2 + (d+2) T)/2
@@ -426,7 +426,7 @@ class Gas:
         energy_x = rx * u * (u**2 + p * T) + ux * (3.0 * u**2 + p * T) + p * u * T * Tx
         euler = torch.stack([mass, momentum, 0.5 * rho * (energy_t + energy_x)], dim=-1)
         relax = (E / (eps * h)).unsqueeze(-1) * (conserved - batch.streamed[..., :3])
-        rows = (euler + C[..., 2, :, :] @ self.flux + relax) * batch.ease.unsqueeze(-1)
+        rows = (euler + C_x @ self.flux + relax) * batch.ease.unsqueeze(-1)
         unit = torch.ones_like(rho)
         if self.parted:
             unit, moving, hot = batch.base[..., 0, :, 0].exp(), batch.base[..., 0, :, 1], self.flight.hot
@@ -441,7 +441,7 @@ class Gas:
         along = (rt.unsqueeze(-1) + self.v * rx.unsqueeze(-1)) + z * (ut.unsqueeze(-1) + self.v * ux.unsqueeze(-1))
         heating = Tt.unsqueeze(-1) + self.v * Tx.unsqueeze(-1)
         DM = M * (along + s * heating)
-        total, velocity, temperature, stress = self.whole(rho, u, T, C[..., 0, :, :], E, h, batch.streamed)
+        total, velocity, temperature, stress = self.whole(rho, u, T, C, E, h, batch.streamed)
         if self.components == 1:
             G, DG, v = M, DM, self.v
         else:
@@ -452,8 +452,8 @@ class Gas:
         if self.nu:
             T11 = T11.clamp(1e-2 * self.flight.cold, None).minimum(1.99 * temperature)
         mixed = self.equilibrium(total, velocity, T11, self.d * temperature - T11 if self.nu else temperature)
-        G = G + C[..., 0, :, :]
-        DG = DG + C[..., 1, :, :] + v * C[..., 2, :, :]
+        G = G + C
+        DG = DG + C_t + v * C_x
         kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / (batch.size * unit).unsqueeze(-1))
         named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
         if batch.walls.ends:

@@ -26,7 +26,7 @@ from torch import Tensor
 from hrgrad.optimizer import BaseOptions, option
 from hrgrad.registry import nearest
 
-from .features import product
+from .features import product, value_and_slopes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,8 @@ class Network(Blocks, ABC):
         if self.options.factorized:
             W = W * self.read(theta, f"{name}.scale").exp().unsqueeze(-2)
         y = (h.flatten(-3, -2) @ W).unflatten(-2, h.shape[-3:-1])
-        return y[..., :1, :, :] + self.read(theta, f"{name}.bias")[..., None, None, :], y[..., 1:, :, :]
+        value, slopes = value_and_slopes(y)
+        return value + self.read(theta, f"{name}.bias")[..., None, None, :], slopes
 
     def dense(self, theta: Tensor, name: str, h: Tensor) -> Tensor:
         """h W + b of value and tangents."""

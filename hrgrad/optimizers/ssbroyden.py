@@ -24,6 +24,10 @@ and are worked into the base B by one matrix product when U is full. Since p = -
 the new direction follows from H g_{k+1} by the rank-two formula itself: an iteration reads B ONCE (P^2 multiplications)
 and writes 1/memory of it. Exactly the textbook iterates, up to rounding.
 
+**First trial.** With H scaled up by 1 / tau the unit step is too long most of the time where the loss is far from
+quadratic, and a search from there costs two evaluations. The first trial is min(1, ``stretch`` times the last accepted
+length) instead: nearly every first trial is accepted, lengths grow until one is not, and the loss falls no less per step.
+
 **Batches.** After ``renew`` the loss and gradient are taken anew at theta before the next step, so that y never mixes
 two batches; H stays. **Failure**: a line search without any decrease resets H to a multiple of I (``restarted``); when
 even the gradient direction finds none, theta is returned as it was (``stalled``).
@@ -58,6 +62,7 @@ class Settings(BaseOptions):
     memory: int = option(16, "updates kept in factored form (own choice)", low=1)
     noise: float = option(1e-10, "relative rounding of the loss, see hrgrad.line_search", low=0.0)
     first_step: float = option(1.0, "length of the first trial step in theta (SciPy's BFGS)", low=0.0)
+    stretch: float = option(1.2, "of the last step length, for the first trial (own choice)", low=1.0)
 
 
 @final
@@ -76,6 +81,7 @@ class Optimizer(BaseOptimizer):
             scale=1.0,
             waiting=0,
             fresh=1,
+            last=1.0,
             known=0,
             loss=math.inf,
             gradient=torch.zeros_like(theta),
@@ -105,7 +111,7 @@ class Optimizer(BaseOptimizer):
                 return theta, state, _info(state, 0.0, 0.0, evaluations, "ok")
             if slope < 0 and math.isfinite(slope):
                 origin = Point(0.0, state["loss"], slope, theta, g)
-                first = options.first_step / math.sqrt(length) if state["fresh"] else 1.0
+                first = options.first_step / math.sqrt(length) if state["fresh"] else options.stretch * state["last"]
                 evaluate = along(theta, p, drive)
                 found, spent, _ = strong_wolfe(
                     evaluate,
@@ -118,6 +124,7 @@ class Optimizer(BaseOptimizer):
                 )
                 evaluations += spent
                 if found.a > 0:
+                    state["last"] = 1.0 if state["fresh"] else found.a
                     break
             if attempt == 1 or state["fresh"]:
                 return theta, state, _info(state, math.sqrt(square), 0.0, evaluations, "stalled")
@@ -204,7 +211,7 @@ def _reset(state: State) -> None:
     """H = I; the first accepted step will scale it."""
     state["B"].zero_().fill_diagonal_(1.0)
     state["M"].zero_()
-    state["scale"], state["waiting"], state["fresh"] = 1.0, 0, 1
+    state["scale"], state["waiting"], state["fresh"], state["last"] = 1.0, 0, 1, 1.0
     state["Hg"] = state["gradient"].clone()
 
 

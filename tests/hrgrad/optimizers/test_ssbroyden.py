@@ -1,5 +1,6 @@
 """Self-scaled Broyden: the factored matrix against the textbook formula, termination, robustness."""
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -127,3 +128,26 @@ def test_renewed_closure_keeps_the_matrix_and_takes_the_new_loss():
     _, _, info = ssbroyden.step(theta, other, renewed, options)
     assert info["loss"] < expected
     assert info["loss"] > 1  # the new loss, not the old one
+
+
+def test_a_step_costs_little_more_than_one_evaluation():
+    """A network of 10 tanh for sin 5x: unit steps are mostly too long, and the memory of the last length knows it."""
+    x = torch.linspace(-1.0, 1.0, 60, dtype=torch.float64)[:, None]
+
+    def closure(theta):
+        with torch.enable_grad():
+            theta = theta.detach().requires_grad_()
+            a, b, c = theta.view(3, 10)
+            loss = (torch.tanh(x * a + b) @ c - torch.sin(5.0 * x[:, 0])).square().mean()
+            (gradient,) = torch.autograd.grad(loss, theta)
+        return loss.detach(), gradient
+
+    cost, digits = {1.2: 0.0, 1e300: 0.0}, {1.2: 0.0, 1e300: 0.0}
+    for seed, stretch in itertools.product(range(5), cost):  # the second always tries the unit step first
+        start = torch.randn(30, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        _, _, history = run(closure, start, 330, stretch=stretch)
+        spent = torch.tensor([info["evaluations"] for info in history]).cumsum(0)
+        cost[stretch] += float(spent[-1]) / len(history) / 5
+        digits[stretch] -= math.log10(history[int((spent <= 400).sum()) - 1]["loss"]) / 5
+    assert cost[1.2] < 1.35 < 1.6 < cost[1e300]
+    assert digits[1.2] > digits[1e300] + 0.3, "after 400 evaluations"
