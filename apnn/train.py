@@ -93,15 +93,14 @@ def train(
             share = k / phase.steps
             if options.time_limit is not None and len(phases) == 1:
                 share = max(share, min(1.0, seconds / options.time_limit))
-            theta, state, scalars, measure = phase.step(theta, state, k, refresh, share)
+            theta, state, stopped, look_back = phase.step(theta, state, k, refresh, share)
             step += 1
-            stopped = scalars.pop("stop", 0.0) > 0
             seconds = earlier + clock() - begin
             over = options.time_limit is not None and seconds > options.time_limit
             if step % LOG_EVERY == 0 or step == total or over or stopped:
+                scalars, arrays = look_back()
                 _check(scalars, step, model, theta)
                 pause = clock()
-                arrays = measure()
                 if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
                     arrays |= conflict(model, before, theta, options.tasks, refresh)
                 if seconds >= look or step == total or over or stopped:
@@ -139,12 +138,14 @@ def _check(scalars: Mapping[str, float], step: int, model: Model, theta: Tensor)
     raise NumericalError(f"{losses} not finite at step {step}: tasks {where or '-'}; {parameters}")
 
 
-#: theta, state, scalars for the history, and what tells more about the step when it is asked: small arrays by name
-Step = tuple[Tensor, Any, dict[str, float], Callable[[], dict[str, np.ndarray]]]
+#: scalars and small arrays for the history
+Report = tuple[dict[str, float], dict[str, np.ndarray]]
+#: theta, state, whether nothing more is to be gained, and what tells about the step: only those that are logged wait for it on a GPU
+Step = tuple[Tensor, Any, bool, Callable[[], Report]]
 
 
 class Phase:
-    """One phase: `steps` steps of (theta, state) -> (theta, state, scalars, measure), theta of one dtype."""
+    """One phase: `steps` steps of (theta, state) -> (theta, state, stopped, look back), theta of one dtype."""
 
     steps: int
     dtype = torch.float64
@@ -213,7 +214,6 @@ class FirstOrder(Phase):
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         m = self.options.tasks
         generator = torch.Generator().manual_seed(self.options.seed * 7_919 + k)
-        scalars: dict[str, float] = {}
         weighed = self.renew(theta, state, refresh)
         losses = partial(self.model.losses, refresh=refresh, weights=weighed.get("weights"))
         if self.method.needs == "losses":
@@ -238,8 +238,6 @@ class FirstOrder(Phase):
                 _check(_scalars(named), k, self.model, theta)
                 raise NumericalError(f"step {k}: {error} (loss k is task k, a bin of eps)") from None
             update = found.update(problem)
-            off = problem.cosines[~np.eye(m, dtype=bool)]
-            scalars = {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}
         if self.options.update_length == "unit":
             update = torch.nn.functional.normalize(update, dim=0)
         decay = 0.5 * (1.0 + math.cos(math.pi * share))
@@ -251,8 +249,15 @@ class FirstOrder(Phase):
             with torch.no_grad():
                 after = torch.stack(list(losses(theta).values())).sum(dim=0)
             memory = self.method.observe(before, after, memory, self.method_options)
-        measure = partial(diagnostics, problem, found)
-        return theta, {"method": memory, "optimizer": inner, **weighed}, {**_scalars(named), **scalars}, measure
+
+        def look_back() -> Report:
+            scalars = _scalars(named)
+            if self.method.needs != "losses":
+                off = problem.cosines[~np.eye(m, dtype=bool)]
+                scalars |= {"conflicts": float((off < 0).mean()), "min_cosine": float(off.min(initial=1.0))}
+            return scalars, diagnostics(problem, found)
+
+        return theta, {"method": memory, "optimizer": inner, **weighed}, False, look_back
 
 
 class SecondOrder(Phase):
@@ -297,8 +302,7 @@ class SecondOrder(Phase):
         theta, inner, info = self.optimizer.step(theta, drive, inner, self.optimizer_options)
         stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
         state = {"optimizer": inner, "stalls": stalls, **weighed}
-        scalars = _scalars(named) if named else {"loss": float(info["loss"])}
-        return theta, state, {**scalars, "stop": float(stalls > 2)}, dict
+        return theta, state, stalls > 2, lambda: (_scalars(named) if named else {"loss": float(info["loss"])}, {})
 
 
 def _scalars(named: Mapping[str, Tensor]) -> dict[str, float]:

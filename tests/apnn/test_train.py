@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from apnn.networks.mlp import Network
 from apnn.options import train_options_model
 from apnn.sampling import collocation
-from apnn.train import Model, predict, train
+from apnn.train import FirstOrder, Model, predict, train
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput, NumericalError
 
@@ -162,3 +163,31 @@ def test_not_finite_loss_is_named():
     case, options = small("transport_periodic", learning_rate=1e200, second_order="none")
     with pytest.raises(NumericalError, match=r"loss.* not finite at step"):
         list(train(case, options))
+
+
+class ScalarsRead(TorchDispatchMode):
+    """Counts how often a tensor becomes a Python number: on a GPU each time waits for all work before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("method", ["ls", "config", "hrgrad"])
+def test_a_first_order_step_reads_no_number_back_until_it_is_logged(method):
+    case, options = small("bgk_smooth", method=method)
+    model = Model(case, options, "cpu")
+    phase = FirstOrder(model)
+    theta = model.initial(torch.Generator().manual_seed(0))
+    theta, state, _, _ = phase.step(theta, phase.start(theta), 0, 0, 0.0)
+    with ScalarsRead() as read:
+        _, _, stopped, look_back = phase.step(theta, state, 1, 0, 0.1)
+        assert read.count == 0
+        scalars, _ = look_back()
+        assert read.count > 0
+    assert not stopped
+    assert scalars["loss"] == pytest.approx(np.mean([scalars[f"loss/task{k}"] for k in range(4)]))
