@@ -116,6 +116,8 @@ class Lift(LiftBase):
         if not self.lively:
             raise BadInput("train: neither in-flow nor source, the solution is zero")
         self.places = 6 + sum(wall.beam for wall in self.walls.values())
+        self.varies = case.equation.sigma_s.constant is None  # then the network sees sigma_S and the diffusion length
+        self.places += 2 * self.varies
         self.layers = list(dict.fromkeys(wall.sigma for wall in self.lively))  # their initial layers differ
         self.scales = 4 + len(self.layers)
 
@@ -194,6 +196,9 @@ class Lift(LiftBase):
             place += [zeta / (1.0 + zeta), torch.erfc(zeta), s / (s + eps / wall.sigma)]
             if wall.beam:
                 place.append(s / (s + t / eps))  # behind or before the fastest particles
+        if self.varies:
+            sigma = self.coefficient("sigma_s", x)
+            place += [torch.log10(sigma), 0.5 * torch.log10(t / (3.0 * sigma) + (eps / sigma) ** 2)]
         wall = self.lively[0]
         ages = [t / (t + 5.0 * eps**2 / sigma) for sigma in self.layers[1:]]
         time = torch.log10(t + eps**2) / 4.0 + 1.0

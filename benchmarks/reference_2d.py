@@ -24,7 +24,7 @@ from solvers.problem.read import read_case
 from solvers.schemes.discrete_ordinates_2d import Scheme
 
 ROOT = Path(__file__).parent
-N, LEVELS, RAY, ANGLES = 64, 40, 12, 8
+N, LEVELS, RAY, ANGLES = 96, 40, 12, 8
 
 
 @njit(cache=True)
@@ -130,15 +130,12 @@ def collision_series(eps: float, t_end: float, centres: np.ndarray) -> tuple[np.
     old = spread(order(True, np.zeros((1, 1, 1)), points))
     mesh = np.array([(x, y) for x in centres for y in centres])
     total = order(True, np.zeros((1, 1, 1)), mesh).reshape(times.size, centres.size, -1)
-    place = np.zeros((centres.size, N + 1))
-    for k, x in enumerate(centres):
-        i, w = cubic(grid, x)
-        place[k, i : i + 4] = w
     collisions = 0
     while collisions < 100:
         collisions += 1
+        # at the centres themselves: on the grid the kink at the distance t/eps from the walls falls between nodes
+        part = order(False, old, mesh).reshape(total.shape)
         old = spread(order(False, old, points))
-        part = place @ old @ place.T
         total = total + part
         if np.abs(part).max() < 1e-7 * np.abs(total).max():
             break

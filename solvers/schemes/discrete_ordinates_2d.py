@@ -440,6 +440,10 @@ class Scheme(SchemeBase):
         update = {"elements": options.elements * 2, "steps": options.steps * 2, "layer": options.layer / 2.0}
         return options.model_copy(update=update)
 
+    def expected_order(self, case: "Case", eps: float) -> float:
+        """1/2 where the uncollided part is split off: the front t/eps from the walls, a kink of the rest, lies anywhere in a cell."""
+        return 0.5 if eps >= SPLIT and applies(case) else super().expected_order(case, eps)
+
     def resolution(self, options: Any) -> int:
         return int(options.elements)
 
