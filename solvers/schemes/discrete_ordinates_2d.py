@@ -441,8 +441,10 @@ class Scheme(SchemeBase):
         return options.model_copy(update=update)
 
     def expected_order(self, case: "Case", eps: float) -> float:
-        """1/2 where the uncollided part is split off: the front t/eps from the walls, a kink of the rest, lies anywhere in a cell."""
-        return 0.5 if eps >= SPLIT and applies(case) else super().expected_order(case, eps)
+        """1/2 within a mean free time: the front t/eps from the walls, a kink of the collided rest, lies anywhere in a cell."""
+        if eps >= SPLIT and applies(case) and case.domain.output_times[0] * case.equation.sigma_s.constant < eps**2:
+            return 0.5
+        return super().expected_order(case, eps)
 
     def resolution(self, options: Any) -> int:
         return int(options.elements)
