@@ -1,20 +1,27 @@
 r"""Lift of semiconductor transport: the first spreading of the carriers, and the field of their charge.
 
-$$ \rho_b(t,x) = \frac1{\sqrt{2\pi}}\int\rho_0(x+\varsigma z)\,e^{-z^2/2}\,dz, \qquad
+$$ \rho_b(t,x) = \langle\rho_0(x-\varsigma z)\rangle, \qquad \langle\cdot\rangle = \frac1{\sqrt{2\pi}}\int\cdot\;e^{-z^2/2}\,dz, \qquad
    \varsigma^2 = \frac{s}{1+s/s_\infty}, \quad s = 2\theta\big(t-\varepsilon^2(1-e^{-t/\varepsilon^2})\big), \quad
    s_\infty = 4\beta\theta : $$
 
 s is the mean square way of a particle that starts in equilibrium and is scattered at the rate 1/eps^2: free flight for
 t << eps^2, diffusion afterwards, for every eps; beyond some Debye lengths (s_infinity) the field decides and the lift stops.
-With it come the flux and the field that are its own,
+Way and velocity are taken as jointly normal, with the correlation r that keeps the carriers; it is one in free flight, where
+this is exact.  With h_n = He_n/sqrt(n!) all modes of the distribution follow, and the field and the potential of the charge,
 
-$$ J_b = -\tfrac12\,\partial_t\varsigma^2\,\partial_x\rho_b, \quad \partial_t\rho_b + \partial_xJ_b = 0, \qquad
-   \beta\,\partial_xE_b = c - \rho_b, \quad E_b = \frac1\beta\Big(\int^x c\,dx' - \int^x\rho_b\,dx'\Big) , $$
+$$ g_n = \frac{r^n}\varepsilon\,\langle h_n(z)\,\rho_0(x-\varsigma z)\rangle, \quad
+   r = \frac{\varepsilon}{2\sqrt\theta}\frac{\partial_t\varsigma^2}{\varsigma}, \qquad
+   J_b = \sqrt\theta\,g_1, \quad \partial_t\rho_b + \partial_xJ_b = 0, \qquad
+   E_b = -\partial_x\Phi_b, \quad \beta\,\partial_{xx}\Phi_b = \rho_b - c, $$
 
-so that neither a steep start nor a steep doping is left to the network.  rho_0 and c are continued by their values at the
-contacts; antiderivatives are cubic Hermite interpolants on a fine grid, of order 4.
+Phi_b with the potentials of the contacts, so that neither a steep start nor a steep doping is left to the network.  rho_0 and c
+are continued by their values at the contacts; antiderivatives are cubic Hermite interpolants on a fine grid, of order 4.
 
-References: Uhlenbeck, Ornstein (1930), Phys. Rev. 36, 823, DOI 10.1103/PhysRev.36.823 (the mean square way); problems.md 5.
+A homogeneous plasma of density one answers a disturbance as $\varepsilon^2\ddot Y+\dot Y+Y/\beta = 0$: dielectric relaxation,
+or for $4\varepsilon^2>\beta$ a damped swing.  Y and its rate are inputs: the network need not find that time scale.
+
+References: Uhlenbeck, Ornstein (1930), Phys. Rev. 36, 823, DOI 10.1103/PhysRev.36.823 (the mean square way; way and velocity
+jointly normal); problems.md 5.
 """
 
 from collections.abc import Callable
@@ -31,17 +38,25 @@ from .features import scales, tangents
 from .sampling import EARLIEST, TIME_POWER
 
 CELLS = 4000
-REACH, NODES = 5.0, 64  # trapezoidal rule in z
+REACH, NODES = 6.0, 64  # trapezoidal rule in z
 DEBYE = 4.0
 EARLY = 1e-3  # share of t_end where the logarithmic part of the time points begins
+
+
+def hermite(z: Tensor, count: int) -> Tensor:
+    """Normalised Hermite polynomials He_n(z)/sqrt(n!), shape (count, z)."""
+    h = [torch.ones_like(z), z]
+    for n in range(1, count - 1):
+        h.append((z * h[n] - n**0.5 * h[n - 1]) / (n + 1.0) ** 0.5)
+    return torch.stack(h[:count])
 
 
 class Carriers:
     """The lift of one case; every function takes points (..., B)."""
 
-    places, scales = 8, 5
+    places, scales = 9, 7
 
-    def __init__(self, case: Case, device: str) -> None:
+    def __init__(self, case: Case, modes: int, device: str) -> None:
         equation, domain = case.equation, case.domain
         self.theta, self.beta, self.t_end = equation.theta, equation.beta, domain.t_end
         self.low, self.high = domain.x
@@ -50,36 +65,42 @@ class Carriers:
         self.doping, self.start = equation.doping, case.initial.rho
         self.z = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64, device=device)
         gauss = torch.exp(-0.5 * self.z**2)
-        self.wz = gauss / gauss.sum()
+        self.gauss = gauss / gauss.sum()
+        self.hermite = hermite(self.z, modes + 1).T * self.gauss.unsqueeze(-1)
         x = torch.linspace(self.low, self.high, CELLS + 1, dtype=torch.float64, device=device)
         c, rho = self.clamped(self.doping, x), self.clamped(self.start, x)
         self.neutral = bool(torch.allclose(c, rho, rtol=1e-9, atol=1e-12))
         self.largest = float(torch.maximum(c, rho).max())
         self.bias = (self.potentials[0] - self.potentials[1]) / (self.high - self.low)
-        self.integrals = {"doping": self.antiderivative(self.doping), "start": self.antiderivative(self.start)}
+        self.margin = REACH * self.theta**0.5 * min(2.0 * self.t_end, DEBYE * self.beta) ** 0.5
+        self.charges = [
+            self.antiderivative(lambda place, formula=formula: self.clamped(formula, place))
+            for formula in (self.doping, self.start)
+        ]
+        self.dipoles = [self.antiderivative(charge) for charge in self.charges]
 
     def clamped(self, formula: Expression, x: Tensor) -> Tensor:
         """A formula of x, continued by its values at the ends."""
         inside = x.clamp(self.low, self.high)
         return evaluate(formula, **{"x": inside, "eps": torch.ones_like(x)})
 
-    def antiderivative(self, formula: Expression) -> Callable[[Tensor], Tensor]:
-        """The integral from the left end."""
+    def antiderivative(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The integral from the left end of the grid, which holds all that the spreading reaches."""
         points, weights = (torch.as_tensor(a, device=self.z.device) for a in np.polynomial.legendre.leggauss(6))
-        edges = torch.linspace(self.low, self.high, CELLS + 1, dtype=torch.float64, device=self.z.device)
-        h = (self.high - self.low) / CELLS
-        inner = edges[:-1, None] + 0.5 * h * (points + 1.0)
-        steps = 0.5 * h * self.clamped(formula, inner) @ weights
+        first, last = self.low - self.margin, self.high + self.margin
+        h = (last - first) / CELLS
+        edges = torch.linspace(first, last, CELLS + 1, dtype=torch.float64, device=self.z.device)
+        steps = 0.5 * h * function(edges[:-1, None] + 0.5 * h * (points + 1.0)) @ weights
         values = torch.cat([torch.zeros_like(steps[:1]), steps.cumsum(0)])
-        slopes = h * self.clamped(formula, edges)
+        slopes, rise = h * function(edges), values.diff()
+        square = 3.0 * rise - 2.0 * slopes[:-1] - slopes[1:]
+        cube = slopes[:-1] + slopes[1:] - 2.0 * rise
 
         def integral(x: Tensor) -> Tensor:
-            place = (x - self.low) / h
+            place = (x - first) / h
             k = place.detach().floor().clamp(0, CELLS - 1).long()
-            u = (place - k).clamp(0.0, 1.0)
-            cubic = values[k] * (1 - u) ** 2 * (1 + 2 * u) + values[k + 1] * u**2 * (3 - 2 * u)
-            beyond = (place - k - u) * torch.where(place > 0.5 * CELLS, slopes[-1], slopes[0])
-            return cubic + u * (1 - u) * ((1 - u) * slopes[k] - u * slopes[k + 1]) + beyond
+            u = place - k
+            return values[k] + u * (slopes[k] + u * (square[k] + u * cube[k]))
 
         return integral
 
@@ -94,28 +115,40 @@ class Carriers:
         s = 2.0 * self.theta * self.way(eps, t)
         return torch.sqrt(s / (1.0 + s / (DEBYE * self.beta * self.theta)))
 
-    def spread(self, function: Callable[[Tensor], Tensor], eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """A function of x, smoothed over the width."""
-        return function(x.unsqueeze(-1) + self.width(eps, t).unsqueeze(-1) * self.z) @ self.wz
-
-    def density(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """rho_b."""
-        return self.spread(lambda place: self.clamped(self.start, place), eps, t, x)
-
-    def flux(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """J_b; half the rate of varsigma^2 is theta (1 - e^{-t/eps^2})/(1 + s/s_infinity)^2."""
-        _, slope = torch.func.jvp(lambda place: self.density(eps, t, place), (x,), (torch.ones_like(x),))
+    def correlation(self, eps: Tensor, t: Tensor) -> Tensor:
+        """r; half the rate of varsigma^2 is theta (1 - e^{-t/eps^2})/(1 + s/s_infinity)^2."""
         s = 2.0 * self.way(eps, t) / (DEBYE * self.beta)
-        return self.theta * torch.expm1(-t / eps**2) / (1.0 + s) ** 2 * slope
+        return -eps * self.theta**0.5 * torch.expm1(-t / eps**2) / ((1.0 + s) ** 2 * self.width(eps, t))
 
-    def field(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """E_b and the mean field of the applied voltage."""
-        charge = self.integrals["doping"](x) - self.spread(self.integrals["start"], eps, t, x)
-        return self.bias + charge / self.beta
+    def known(self, eps: Tensor, t: Tensor, x: Tensor, modes: int = 1) -> Tensor:
+        """rho_b, E_b, Phi_b and g_n, n = 1 ... modes, as columns (..., B, 3 + modes)."""
+        way = self.width(eps, t).unsqueeze(-1) * self.z
 
-    def potential(self, x: Tensor) -> Tensor:
-        """What the applied voltage alone would make."""
-        return self.potentials[0] - self.bias * (x - self.low)
+        def screening(place: Tensor) -> Tensor:  # beta times what the charge adds to Phi, up to a linear function
+            return self.dipoles[1](place.unsqueeze(-1) - way) @ self.gauss - self.dipoles[0](place)
+
+        from_x = x.unsqueeze(-1) - way
+        a = self.clamped(self.start, from_x) @ self.hermite[:, : modes + 1]
+        n = torch.arange(1.0, modes + 1.0, dtype=x.dtype, device=x.device)
+        g = self.correlation(eps, t).unsqueeze(-1) ** n / eps.unsqueeze(-1) * a[..., 1:]
+        charge = self.charges[0](x) - self.charges[1](from_x) @ self.gauss
+        left, right = (screening(torch.full_like(x, end)) for end in (self.low, self.high))
+        s = (x - self.low) / (self.high - self.low)
+        E = self.bias + (charge + (right - left) / (self.high - self.low)) / self.beta
+        mean = self.potentials[0] * (1.0 - s) + self.potentials[1] * s
+        Phi = mean + (screening(x) - left * (1.0 - s) - right * s) / self.beta
+        return torch.cat([torch.stack([a[..., 0], E, Phi], dim=-1), g], dim=-1)
+
+    def response(self, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Y and -beta Y', with Y(0) = 1, Y'(0) = 0."""
+        discriminant = 1.0 - 4.0 * eps**2 / self.beta
+        s, swings = discriminant.abs().clamp_min(1e-12).sqrt(), discriminant < 0
+        tau = t / (2.0 * eps**2)
+        slow, fast = torch.exp(-2.0 * t / (self.beta * (1.0 + s))), torch.exp(-tau * (1.0 + s))
+        phase, decay = torch.where(swings, s * tau, 0.0 * tau), torch.exp(-tau)
+        relaxed = ((1.0 + s) * slow - (1.0 - s) * fast) / (2.0 * s)
+        Y = torch.where(swings, decay * (phase.cos() + phase.sin() / s), relaxed)
+        return Y, torch.where(swings, 2.0 * decay * phase.sin() / s, (slow - fast) / s)
 
     def grown(self, eps: Tensor, t: Tensor) -> Tensor:
         """A: zero at t = 0, one after the time beta in which the field reacts."""
@@ -124,21 +157,33 @@ class Carriers:
 
     def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Network inputs (..., B, places + scales)."""
-        s = (x - self.low) / (self.high - self.low)
-        rho, c = self.density(eps, t, x), self.clamped(self.doping, x)
-        strength = self.field(eps, t, x) * (self.high - self.low) / 10.0
-        left, right = (self.high - self.low) * s, (self.high - self.low) * (1.0 - s)
+        return self.inputs(eps, t, x, self.known(eps, t, x))
+
+    def inputs(self, eps: Tensor, t: Tensor, x: Tensor, known: Tensor) -> Tensor:
+        """The same where the lift is known."""
+        length = self.high - self.low
+        s = (x - self.low) / length
+        rho, E, Phi = known[..., :3].unbind(-1)
+        left, right = length * s, length * (1.0 - s)
         thin = eps * self.theta**0.5
-        place = [2.0 * s - 1.0, 4.0 * s * (1.0 - s) - 0.5, rho, rho.log() / 4.0, c, strength]
         layer = 10.0 * thin / (1.0 + 10.0 * thin)  # a layer at a contact is as small as it is thin
-        place += [layer * left / (left + thin), layer * right / (right + thin)]
+        place = [2.0 * s - 1.0, 4.0 * s * (1.0 - s) - 0.5, rho, rho.log() / 4.0, self.clamped(self.doping, x)]
+        place += [E * length / 10.0, Phi / 5.0, layer * left / (left + thin), layer * right / (right + thin)]
         late = torch.log10(t + 0.02 * self.beta) / 3.0 + 1.0
         early = t / (t + 2.0 * self.beta)
-        return torch.stack([*place, *scales(eps, t, eps**2, self.t_end, self.floor)[:3], late, early], dim=-1)
+        return torch.stack(
+            [*place, *scales(eps, t, eps**2, self.t_end, self.floor)[:3], late, early, *self.response(eps, t)], dim=-1
+        )
 
-    def with_slopes(self, name: str, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """density, flux or field with d_t, d_x, (..., 3, B)."""
-        return torch.stack(tangents(lambda *place: getattr(self, name)(eps, *place), t, x), dim=-2).detach()
+    def with_slopes(self, eps: Tensor, t: Tensor, x: Tensor, modes: int) -> tuple[Tensor, Tensor]:
+        """Network inputs (..., 3, B, columns) and what is known (..., 3, B, 3 + modes), with d_t, d_x."""
+
+        def columns(t: Tensor, x: Tensor) -> Tensor:
+            known = self.known(eps, t, x, modes)
+            return torch.cat([self.inputs(eps, t, x, known), known], dim=-1)
+
+        found = torch.stack(tangents(columns, t, x), dim=-3).detach()
+        return found.split([self.places + self.scales, 3 + modes], dim=-1)
 
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Four of five times as ever, one logarithmic; four of five places uniform, one logarithmic to a contact."""

@@ -115,6 +115,7 @@ class Model:
             domain.t_end,
             *([domain.x] if domain.y is None else [domain.x, domain.y]),
             stratify=getattr(self.formulation, "stratify", None),
+            knee=options.knee,
         )
         eps, t, *space = found
         reached = min(1.0, (refresh + 1) / (options.march + 1))

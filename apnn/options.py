@@ -43,7 +43,8 @@ class TrainOptions(Table):
     curriculum             refreshes over which the range of eps widens from its upper end down; 0 for all of it at once
     march                  refreshes over which the range of t widens from 0 to t_end; 0 for all of it at once
     causal, importance     weight of earlier times first, and of Knudsen numbers that are behind (`apnn/emphasis.py`); 0 for none
-    tasks, points          log-uniform bins of eps, and collocation points per bin
+    tasks, points          bins of eps, log-uniform, and collocation points per bin
+    knee                   Knudsen number below which solutions hardly change: bins are equal in ln(eps + knee)
     refresh                a share of the points is drawn anew every so many steps
     adaptive               share of those that is drawn where the residual is large (`apnn/adaptive.py`); 0 for low discrepancy alone
     width, depth           of the hidden layers
@@ -83,6 +84,7 @@ class TrainOptions(Table):
     importance: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     tasks: Annotated[int, Field(ge=1, le=256)] = 8
     points: Annotated[int, Field(ge=8)] = 256
+    knee: Annotated[float, Field(ge=0.0)] = 0.0
     refresh: Annotated[int, Field(ge=1)] = 100
     adaptive: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     width: Annotated[int, Field(ge=1)] = 32

@@ -1,7 +1,8 @@
 r"""Collocation points: eps stratified log-uniform with a persistent task identity, (t, x) low-discrepancy over all tasks.
 
 Task k draws $\ln\varepsilon$ uniformly in the k-th of m equal bins of $[\ln\varepsilon_{min}, \ln\varepsilon_{max}]$, so bin k IS
-the task (problems.md 1.1, (37)-(41)).  t = t_end s^{3/2} with s from a scrambled Sobol sequence leaves more points near the
+the task (problems.md 1.1, (37)-(41)); with a knee $\varepsilon_0$, below which the solution hardly changes any more, the same of
+$\ln(\varepsilon+\varepsilon_0)$.  t = t_end s^{3/2} with s from a scrambled Sobol sequence leaves more points near the
 start; consecutive Sobol points go to different tasks, so each task and all of them together cover the domain evenly (with
 (t, x) shared by the tasks, fronts were over-fitted on the Sod case).  The points live in GROUPS groups, of which one is
 drawn anew at every refresh; a group's numbers depend only on (seed, group, generation), so any step can be rebuilt without a
@@ -23,6 +24,12 @@ TIME_POWER = 1.5
 EARLIEST = 1e-6
 
 
+def bins(knudsen: tuple[float, float], tasks: int, knee: float) -> Tensor:
+    """Edges in eps of the tasks' bins, equal in ln(eps + knee), (tasks + 1,)."""
+    first, last = (math.log(eps + knee) for eps in knudsen)
+    return torch.linspace(first, last, tasks + 1, dtype=torch.float64).exp() - knee
+
+
 def collocation(
     seed: int,
     refresh: int,
@@ -32,10 +39,12 @@ def collocation(
     t_end: float,
     *space: tuple[float, float],
     stratify: Callable[..., tuple[Tensor, ...]] | None = None,
+    knee: float = 0.0,
 ) -> tuple[Tensor, ...]:
     """eps, t, x[, y], each (m, B), after `refresh` refreshes; `space` holds the intervals of x[, y].
 
     stratify   t, x[, y] from eps and a point of the unit cube, where a formulation knows where the solution is steep
+    knee       Knudsen number below which bins are no longer logarithmic
     """
     eps_parts, place_parts = [], []
     for group, part in enumerate(group_slices(points)):
@@ -49,9 +58,8 @@ def collocation(
         generator = torch.Generator().manual_seed(key)
         eps_parts.append(torch.rand(tasks, size, generator=generator, dtype=torch.float64))
     place, share = torch.cat(place_parts, dim=1), torch.cat(eps_parts, dim=1)
-    first, last = math.log(knudsen[0]), math.log(knudsen[1])
-    bins = torch.arange(tasks, dtype=torch.float64)[:, None]
-    eps = torch.exp(first + (last - first) * (bins + share) / tasks)
+    edges = (bins(knudsen, tasks, knee) + knee).log().unsqueeze(-1)
+    eps = torch.exp(edges[:-1] + (edges[1:] - edges[:-1]) * share) - knee
     if stratify is not None:
         return eps, *stratify(eps, *place.unbind(-1))
     t = t_end * (EARLIEST + (1.0 - EARLIEST) * place[..., 0] ** TIME_POWER)

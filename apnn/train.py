@@ -36,6 +36,7 @@ from .estimate import Estimator, worst
 from .memory import afford
 from .model import Model, predict
 from .options import TrainOptions
+from .sampling import bins
 
 __all__ = ["Model", "predict", "train"]
 
@@ -126,7 +127,7 @@ def _check(scalars: Mapping[str, float], step: int, model: Model, theta: Tensor)
     if not bad:
         return
     low, high = model.case.knudsen.train if model.options.focus is None else model.options.focus
-    edges = np.geomspace(low, high, model.options.tasks + 1)
+    edges = bins((low, high), model.options.tasks, model.options.knee)
     tasks = [int(name.removeprefix("loss/task")) for name in bad if name.startswith("loss/task")]
     where = ", ".join(f"{k} (eps {edges[k]:.1e} to {edges[k + 1]:.1e})" for k in tasks[:3]) + ", ..." * (len(tasks) > 3)
     losses = ", ".join(name for name in bad if not name.startswith("loss/task"))

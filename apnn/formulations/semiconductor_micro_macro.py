@@ -4,7 +4,8 @@ With the normalised Hermite functions $\psi_n = He_n(v/\sqrt\theta)M/\sqrt{n!}$,
 <g> = 0, the parities and the decay in v are exact, and nothing is integrated.
 
 $$ R_{\rm macro} = \partial_t\rho + \sqrt\theta\,\partial_xg_1, \qquad
-   R_{\rm flux} = \varepsilon^2\partial_tg_1 + \sqrt\theta\Big(\partial_x + \frac E\theta\Big)\rho
+   R_{\rm ampere} = \beta\,\partial_tE + I - \sqrt\theta\,g_1, \qquad R_{\rm current} = \partial_xI, $$
+$$ R_{\rm flux} = \varepsilon^2\partial_tg_1 + \sqrt\theta\Big(\partial_x + \frac E\theta\Big)\rho
    + \varepsilon\sqrt{2\theta}\,\partial_xg_2 + g_1, $$
 $$ R_{\rm micro,\,n\ge2} = \varepsilon^2\partial_tg_n + \varepsilon\sqrt{n\theta}\Big(\partial_x + \frac E\theta\Big)g_{n-1}
    + \varepsilon\sqrt{(n+1)\theta}\,\partial_xg_{n+1} + r_ng_n, \quad
@@ -12,14 +13,15 @@ $$ R_{\rm micro,\,n\ge2} = \varepsilon^2\partial_tg_n + \varepsilon\sqrt{n\theta
 $$ R_{\rm charge} = \beta\,\partial_xE + \rho - c, \qquad R_{\rm field} = E + \partial_x\Phi, \qquad
    R_{\rm left,\,right} = \rho - c + \varepsilon\sum_ng_n\frac{He_n}{\sqrt{n!}}\ \text{at nodes that enter}. $$
 
-$$ \rho = \rho_be^{AR}, \quad g_1 = \frac{J_b}{\sqrt\theta} + hG_1, \quad g_n = h\lambda^{\min(n-1,3)}G_n, \quad
-   E = E_b + A\hat E, \quad \Phi = \Phi_{\rm bias} + x(1-x)\hat\Phi, \quad h = 1-e^{-t/\varepsilon^2}, \quad
-   \lambda = \frac{20\,\varepsilon}{1+20\,\varepsilon}, $$
+$$ \rho = \rho_be^{AR}, \quad g_n = g_{n,b} + h\lambda^{\min(n-1,3)}G_n, \quad I = h\hat I, \quad E = E_b + A\hat E, \quad
+   \Phi = \Phi_b + x(1-x)\hat\Phi, \quad h = 1-e^{-t/\varepsilon^2}, \quad \lambda = \frac{20\,\varepsilon}{1+20\,\varepsilon}, $$
 
 so initial data, potentials at the contacts and rho > 0 are exact.  The absorption kappa in r_n (n >= 2) stops waves from
 returning from the truncated end of the series, as in `solvers/schemes/hermite_parity.py`.  For eps -> 0 the flux row gives
 J = -(theta d_x rho + rho E) and the macro row drift-diffusion: asymptotic-preserving.  rho obeys Poisson's equation through E
-as an unknown of its own, so that first derivatives do.
+as an unknown of its own, so that first derivatives do.  The total current I = J - beta d_t E of Ampere's law is the same
+everywhere: mass and charge together, but without their amplification of long waves by 1/(beta k), which is what remains of an
+error where the plasma swings.
 
 References: Jin, Pareschi (2000), J. Comput. Phys. 161, 312, DOI 10.1006/jcph.2000.6506 (the AP splitting); Schmeiser, Zwirchmayr
 (1998), SIAM J. Numer. Anal. 36, 74, DOI 10.1137/S0036142996304516 (Hermite modes); problems.md (75)-(88).
@@ -35,15 +37,15 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
-from ..carriers import Carriers
-from ..features import product, tangents, with_tangents
+from ..carriers import Carriers, hermite
+from ..features import product, tangents
 
 ABSORPTION = 300.0  # kappa times the length of the device, as in `hermite_parity`
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
-#: weights of rows: lacking charge bends the field over the whole channel, lacking in-flow stops a flux of size 1/eps
-CHARGE, CONTACT = 10.0, 5.0
-MACRO = 3.0  # lacking mass adds up in time, longer than t while the plasma of eps near 0.1 still swings
-SHARE = 4  # one in so many points lends its (t, eps) to a point on either contact
+#: weights of rows, by what an error in them does to J where the plasma swings: mass twice, as density and as current
+MACRO, CURRENT, FORCE = 1.5, 20.0, 2.0
+CHARGE, CONTACT, MICRO = 6.0, 0.75, 1.6
+SHARE = 8  # one in so many points lends its (t, eps) to a point on either contact
 FLUX, FIELD = 3.0, 8.0
 
 
@@ -55,9 +57,10 @@ class Batch:
     t: Tensor
     eps: Tensor
     x: Tensor
-    density: Tensor  # (..., 3, B): rho_b, and below J_b, E_b
-    flux: Tensor
+    density: Tensor  # (..., 3, B): rho_b, and below E_b, Phi_b
     field: Tensor
+    potential: Tensor
+    lifted: Tensor  # (..., 3, B, modes): g_n of the lift
     grown: Tensor  # (..., 3, B): A
     arch: Tensor  # (..., 3, B): x (1 - x)
     growth: Tensor  # (..., 3, B, modes): what multiplies G_n
@@ -67,11 +70,12 @@ class Batch:
 
 @dataclass
 class Solution:
-    """rho, E, Phi (..., 3, B) and g (..., 3, B, modes) with derivatives."""
+    """rho, E, Phi, I (..., 3, B) and g (..., 3, B, modes) with derivatives."""
 
     rho: Tensor
     E: Tensor
     Phi: Tensor
+    I: Tensor
     g: Tensor
 
 
@@ -82,27 +86,23 @@ class Formulation:
     asymptotic_preserving = True
     float32 = True
     fields = ("rho", "J", "E", "Phi")
-    residual_names = ("macro", "flux", "micro", "charge", "field", "left", "right")
+    residual_names = ("macro", "ampere", "current", "flux", "micro", "charge", "field", "left", "right")
 
     def __init__(self, case: Case, velocities: int, device: str = "cpu") -> None:
         if velocities % 2:
             raise BadInput(f"train.velocities = {velocities}: the contacts need an even number of Hermite modes")
-        self.lift = Carriers(case, device)
+        self.lift = Carriers(case, velocities - 1, device)
         self.theta, self.beta = case.equation.theta, case.equation.beta
         self.length = self.lift.high - self.lift.low
         n = np.arange(1, velocities)
         self.n = torch.as_tensor(n, dtype=torch.float64, device=device)
         z, w = roots_hermitenorm(velocities)
         self.v = torch.as_tensor(z * self.theta**0.5, device=device)
-        modes = np.ones((velocities, z.size))
-        modes[1] = z
-        for k in range(1, velocities - 1):
-            modes[k + 1] = (z * modes[k] - np.sqrt(k) * modes[k - 1]) / np.sqrt(k + 1.0)
-        self.modes = torch.as_tensor(modes, device=device)
+        self.modes = hermite(torch.as_tensor(z, device=device), velocities)
         self.w = torch.as_tensor(w / w.sum(), device=device)
         self.places, self.basis = self.lift.places, None
         self.inputs = self.lift.places + self.lift.scales
-        self.outputs = 3 + n.size
+        self.outputs = 4 + n.size
         self.features, self.stratify = self.lift.features, self.lift.stratify
 
     def growth(self, eps: Tensor, t: Tensor) -> Tensor:
@@ -129,35 +129,35 @@ class Formulation:
         ]
         eps, t, x = (torch.cat(columns, dim=-1) for columns in zip(*parts, strict=True))
         contacts = {"left": slice(inner, inner + count), "right": slice(inner + count, inner + 2 * count)}
-        known = {name: self.lift.with_slopes(name, eps, t, x) for name in ("density", "flux", "field")}
+        inputs, known = self.lift.with_slopes(eps, t, x, self.n.numel())
         grown = torch.stack(tangents(lambda s, _: self.lift.grown(eps, s), t, x), dim=-2)
         arch = torch.stack(tangents(lambda _, s: self.arch(s), t, x), dim=-2)
         growth = torch.stack(tangents(lambda s, _: self.growth(eps, s), t, x), dim=-3)
         doping = self.lift.clamped(self.lift.doping, x)
-        inputs = with_tangents(self.features, eps, t, x)
-        return Batch(inputs, t, eps, x, *known.values(), grown, arch, growth, doping, contacts)
+        return Batch(
+            inputs, t, eps, x, *known[..., :3].unbind(-1), known[..., 3:], grown, arch, growth, doping, contacts
+        )
 
     def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
-        """Physical unknowns from the network's outputs (..., 3, B, 3 + modes)."""
-        R, field, potential = outputs[..., :3].unbind(-1)
+        """Physical unknowns from the network's outputs (..., 3, B, 4 + modes)."""
+        R, field, potential, total = outputs[..., :4].unbind(-1)
         exponent = product(batch.grown, R, -2)
         factor = exponent[..., :1, :].exp()
         factor = torch.cat([factor, factor * exponent[..., 1:, :]], dim=-2)
         E = batch.field + FIELD / self.length * (product(batch.grown, field, -2) if self.lift.neutral else field)
         Phi = product(batch.arch, potential, -2)
-        bias = self.lift.potential(batch.x)
-        bias = torch.stack([bias, torch.zeros_like(bias), torch.full_like(bias, -self.lift.bias)], dim=-2)
-        g = product(batch.growth, outputs[..., 3:], -3)
-        lifted = torch.nn.functional.pad((batch.flux / self.theta**0.5).unsqueeze(-1), (0, g.shape[-1] - 1))
-        return Solution(product(batch.density, factor, -2), E, Phi + bias, g + lifted)
+        g = product(batch.growth, outputs[..., 4:], -3)
+        total = product(batch.growth[..., 0], total, -2)
+        return Solution(product(batch.density, factor, -2), E, batch.potential + Phi, total, g + batch.lifted)
 
     def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
         """Residual rows by name: (..., B), micro (..., B, modes - 1), contacts (..., points, entering nodes)."""
         root, eps = self.theta**0.5, batch.eps
         rho, rho_t, rho_x = solution.rho.unbind(-2)
-        E, _, E_x = solution.E.unbind(-2)
+        E, E_t, E_x = solution.E.unbind(-2)
         g, g_t, g_x = solution.g.unbind(-3)
-        late = batch.t + self.beta
+        swing = 2.0 * eps**2 / (1.0 + 2.0 * eps**2 / self.lift.t_end)
+        late = batch.t + self.beta + swing  # errors last that long
         macro = MACRO * (rho_t + root * g_x[..., 0]) * late
         pull = rho_x + rho * E / self.theta
         flux = eps**2 * g_t[..., 0] + root * pull + eps * (2.0 * self.theta) ** 0.5 * g_x[..., 1] + g[..., 0]
@@ -168,10 +168,13 @@ class Formulation:
         loss = 1.0 + eps_ * ABSORPTION / self.length * root * (self.n[1:] / self.n[-1]) ** 8
         micro = eps_**2 * g_t[..., 1:] + eps_ * moved + loss * g[..., 1:]
         # all modes together weigh as much as one row, and the second most: by eps d_x g_2 it drives the flux
-        size = 2.0 * (self.n.numel() - 1.0) ** 0.5 * late.sqrt()
+        size = MICRO * (self.n.numel() - 1.0) ** 0.5 * late.sqrt()
+        total, _, total_x = solution.I.unbind(-2)
         rows = {
             "macro": macro,
-            "flux": flux * late.sqrt(),
+            "ampere": CURRENT * (self.beta * E_t + total - root * g[..., 0]) * late,
+            "current": CURRENT * total_x * late,
+            "flux": FORCE * flux * late.sqrt(),
             "micro": micro * size.unsqueeze(-1) / self.n[1:],
             "charge": CHARGE * (self.beta * E_x + rho - batch.doping),
             "field": (E + solution.Phi[..., 2, :]) * late.sqrt(),
@@ -184,10 +187,13 @@ class Formulation:
         return {name: row / self.lift.largest for name, row in rows.items()}
 
     def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """rho, J = <v f>/eps, E, Phi at points (..., B) from the network's values (..., 1, B, 3 + modes)."""
+        """rho, J = <v f>/eps, E, Phi at points (..., B) from the network's values (..., 1, B, 4 + modes)."""
         R, field, potential = outputs[..., 0, :, :3].unbind(-1)
-        rho = self.lift.density(eps, t, x) * torch.exp(self.lift.grown(eps, t) * R)
-        g1 = self.growth(eps, t)[..., 0] * outputs[..., 0, :, 3]
-        E = self.lift.field(eps, t, x) + FIELD / self.length * self.grown(eps, t) * field
-        Phi = self.lift.potential(x) + self.arch(x) * potential
-        return {"rho": rho, "J": self.lift.flux(eps, t, x) + self.theta**0.5 * g1, "E": E, "Phi": Phi}
+        rho, E, Phi, flux = self.lift.known(eps, t, x).unbind(-1)
+        g1 = flux + self.growth(eps, t)[..., 0] * outputs[..., 0, :, 4]
+        return {
+            "rho": rho * torch.exp(self.lift.grown(eps, t) * R),
+            "J": self.theta**0.5 * g1,
+            "E": E + FIELD / self.length * self.grown(eps, t) * field,
+            "Phi": Phi + self.arch(x) * potential,
+        }

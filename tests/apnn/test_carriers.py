@@ -48,14 +48,18 @@ def points(eps):
 @pytest.mark.parametrize("eps", [0.1, 1e-2, 1e-4])
 @pytest.mark.parametrize("overrides", [(), ("initial.rho=1 + 0.5*sin(2*pi*x)**4",)])
 def test_lift_keeps_the_carriers_and_obeys_poisson(eps, overrides):
-    lift = Carriers(read(*overrides), "cpu")
-    rho, J, E = (lift.with_slopes(name, *points(eps)) for name in ("density", "flux", "field"))
+    lift = Carriers(read(*overrides), 1, "cpu")
+    rho, E, Phi, J = lift.with_slopes(*points(eps), 1)[1].unbind(-1)
     inside = (points(eps)[2] > 0.2) & (points(eps)[2] < 0.8)  # beyond the contacts the data are continued
     scale = rho[1].abs().max()
     assert scale > 1.0
     assert (rho[1] + J[2])[inside].abs().max() < 1e-4 * scale
     doping = lift.clamped(lift.doping, points(eps)[2])
     torch.testing.assert_close(lift.beta * E[2] + rho[0], doping, rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(E[0], -Phi[2], rtol=0.0, atol=1e-6)
+    t = points(eps)[1][:2]
+    ends = lift.known(torch.full_like(t, eps), t, torch.tensor([0.0, 1.0], dtype=t.dtype))
+    torch.testing.assert_close(ends[:, 2], torch.tensor([0.0, 5.0], dtype=t.dtype), rtol=0.0, atol=1e-9)
     field_t = lift.beta * E[1] - J[0]  # d_t E = J/beta up to a function of time
     for row in field_t.view(4, 6)[:, 1:5]:
         assert (row - row[0]).abs().max() < 1e-4 * scale
@@ -63,9 +67,11 @@ def test_lift_keeps_the_carriers_and_obeys_poisson(eps, overrides):
 
 def test_lift_starts_from_the_data_and_spreads_as_particles_do():
     """Width: v t/eps at first, 2 theta t at last; the two branches of the mean square way meet."""
-    lift = Carriers(read("equation.beta=1e9"), "cpu")
+    lift = Carriers(read("equation.beta=1e9"), 1, "cpu")
     eps, x = torch.full((3,), 0.1, dtype=torch.float64), torch.tensor([0.2, 0.3, 0.65], dtype=torch.float64)
-    torch.testing.assert_close(lift.density(eps, 0 * x + 1e-12, x), lift.clamped(lift.start, x), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(
+        lift.known(eps, 0 * x + 1e-12, x)[:, 0], lift.clamped(lift.start, x), rtol=1e-6, atol=1e-9
+    )
     for t, width in ((1e-6, 1e-5), (1.0, (2 * (1.0 - 0.01)) ** 0.5)):
         np.testing.assert_allclose(lift.width(eps, 0 * x + t).numpy(), width, rtol=1e-4)
     y = torch.tensor([0.999e-2, 1.001e-2], dtype=torch.float64)
@@ -73,15 +79,45 @@ def test_lift_starts_from_the_data_and_spreads_as_particles_do():
     np.testing.assert_allclose((lift.way(torch.ones_like(y), y) / exact).numpy(), 1.0, rtol=1e-9)
 
 
-def largest(case, eps, make, velocities=8):
-    """Largest entry of every residual for the unknowns that `make(t, x, eps, modes)` returns: rho, E, Phi (B,), g (B, modes)."""
+def test_lifted_modes_obey_free_flight_with_collisions_to_come():
+    """For t << eps^2: eps d_t g_n + sqrt(n) d_x g_{n-1} + sqrt(n+1) d_x g_{n+1} vanishes, g_0 = rho_b/eps, up to terms t/eps^2."""
+    lift = Carriers(read("equation.beta=1e3"), 6, "cpu")
+    t, x = torch.full((5,), 2e-3, dtype=torch.float64), torch.linspace(0.22, 0.38, 5, dtype=torch.float64)
+    for eps, tolerance in ((1.0, 0.02), (0.02, None)):  # after five mean free times collisions have acted
+        eps_ = torch.full_like(t, eps)
+        known = lift.with_slopes(eps_, t * eps, x, 6)[1]
+        g = torch.cat([known[..., :1] / eps, known[..., 3:]], dim=-1)
+        n = torch.arange(1.0, 6.0, dtype=torch.float64)
+        moved = n.sqrt() * g[2, :, :5] + (n + 1.0).sqrt() * g[2, :, 2:]
+        rest = (eps * g[1, :, 1:6] + moved).abs().max() / moved.abs().max()
+        assert (float(rest) < tolerance) if tolerance else (float(rest) > 0.05)
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.02236, 1e-2, 1e-4])
+def test_response_is_that_of_a_homogeneous_plasma(eps):
+    lift = Carriers(read(), 1, "cpu")
+    for t in (1e-5, 1e-3, 0.02):
+        matrix = np.array([[0.0, -1.0 / 0.002], [1.0 / eps**2, -1.0 / eps**2]])  # (Y, -beta Y')
+        exact = expm(t * matrix)[:, 0]
+        found = lift.response(*(torch.tensor([value], dtype=torch.float64) for value in (eps, t)))
+        np.testing.assert_allclose([float(value) for value in found], exact, atol=1e-6)
+
+
+def largest(case, eps, make, velocities=8, current=None):
+    """Largest entry of every residual for the unknowns that `make(t, x, eps, modes)` returns: rho, E, Phi (B,), g (B, modes).
+
+    current   I(t), by default the mean of J
+    """
     formulation = Model(case, options(case, velocities=velocities), "cpu").formulation
     batch = formulation.prepare(*points(eps))
     parts = []
     for k in range(4):
         found = tangents(lambda t, x, k=k: make(t, x, batch.eps, velocities - 1)[k], batch.t, batch.x)
         parts.append(torch.stack(found, dim=-3 if found[0].ndim > 1 else -2))
-    rows = formulation.residuals(Solution(*parts), batch)
+    rho, E, Phi, g = parts
+    total = torch.zeros_like(rho)
+    total[0] = g[0, :, 0].mean() if current is None else current(batch.t)
+    rows = formulation.residuals(Solution(rho, E, Phi, total, g), batch)
     assert set(rows) == set(formulation.residual_names)
     return {name: float(row.abs().max()) for name, row in rows.items()}
 
@@ -112,8 +148,11 @@ def test_uniform_field_accelerates_as_the_modes_say():
         g = (a + rate * (t - t.detach())[..., None])[..., 1:] / eps
         return torch.ones_like(x), -5.0 + 0 * x, 5.0 * x, g
 
-    formulation_rows = largest(read(*UNIFORM), eps, accelerated)
-    for name in ("macro", "flux", "micro", "charge", "field"):
+    def current(t):
+        return torch.tensor([table[float(s)][1] / eps for s in t])
+
+    formulation_rows = largest(read(*UNIFORM), eps, accelerated, current=current)
+    for name in ("macro", "ampere", "current", "flux", "micro", "charge", "field"):
         assert formulation_rows[name] < 1e-9, name
 
 

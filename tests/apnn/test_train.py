@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from apnn.networks.mlp import Network
 from apnn.options import train_options_model
-from apnn.sampling import collocation
+from apnn.sampling import bins, collocation
 from apnn.train import FirstOrder, Model, predict, train
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput, NumericalError
@@ -79,6 +79,16 @@ def test_derivatives_reach_from_the_inputs_to_the_unknowns(name):
             quotient = (after.select(axis, 0) - before.select(axis, 0)) / (2 * step)
             found, inside = here.select(axis, k), slice(0, 2)  # the points on the ends do not move
             torch.testing.assert_close(found[inside], quotient[inside], rtol=1e-5, atol=1e-5)
+
+
+def test_bins_below_the_knee_are_no_longer_logarithmic():
+    edges = bins((1e-4, 1e-1), 3, 0.0).numpy()
+    np.testing.assert_allclose(edges, [1e-4, 1e-3, 1e-2, 1e-1], rtol=1e-12)
+    edges = bins((1e-4, 1e-1), 3, 1e-2).numpy()
+    np.testing.assert_allclose(edges[[0, -1]], [1e-4, 1e-1], rtol=1e-9)
+    np.testing.assert_allclose(np.diff(np.log(edges + 1e-2)), np.log(0.11 / 0.0101) / 3, rtol=1e-9)
+    eps, *_ = collocation(0, 0, 3, 70, (1e-4, 1e-1), 0.1, (0.0, 1.0), knee=1e-2)
+    assert (np.diff(np.searchsorted(edges, eps.numpy()), axis=0) == 1).all()
 
 
 def test_points_are_stratified_and_renewed_in_part():
