@@ -43,6 +43,8 @@ maxwellian = make_maxwellian(torch.exp, torch.sqrt)
 NODES, PANEL = 144, 48
 #: so many times t0 after the start the waves of smooth data have parted
 PARTED = 10.0
+#: and so many times t0 after it shocks have formed
+STEEP = 2.0
 #: places where the data are looked at
 SAMPLES = 4001
 #: thermal speeds that hold a Maxwellian to round-off
@@ -71,6 +73,7 @@ class Flight:
     jumps, similar   where the data jump or have a cusp; whether they are two constants and nothing else
     t0, length       the scales of the data: time and half length of the steepest profile
     parted           whether smooth data have sent out their waves, shocks among them, long before t_end
+    steepened        whether shocks of smooth data form before t_end at all: then their courses are known
     origin, waves    place of the steepest density between unequal ends, and the waves that leave it
     low, high        velocities that hold every state to round-off
     cold, hot        extreme temperatures, those between the waves included
@@ -108,6 +111,7 @@ class Flight:
         self.origin = float(x[int(steep.argmax())] + 0.5 * dx) if not self.jumps else self.jumps[0]
         unequal = self.ends is not None and self.ends[0] != self.ends[1]
         self.parted = unequal and not self.jumps and PARTED * self.t0 < case.domain.t_end
+        self.steepened = unequal and not self.jumps and STEEP * self.t0 < case.domain.t_end
         self.waves = self.find_waves()
         self.find_velocities(profile)
         step = (self.high - self.low) / (NODES - 1)
@@ -175,7 +179,7 @@ class Flight:
             else:
                 half = change(sign, (rho, u, T), (rho_m, u_m, T_m), 0.5)
                 found += [Wave(u + sign * sound, False, half), Wave(u_m + sign * inner, False, half)]
-        if shocks and self.parted:
+        if shocks and self.steepened:
             from .fronts import track  # the compiled solvers come with it
 
             courses = track(self.case, {sign: abs(wave.change[1]) for sign, wave in shocks.items()}, self.device)

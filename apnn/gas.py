@@ -27,6 +27,8 @@ and t >> eps, the constant states of the limit's Riemann problem between waves w
 (`fronts.py`), are the known part of (ln rho, u, ln T); N and ghat carry a window that closes ahead of the waves, and rows are
 those of an observer who moves with the known u, relative to the known rho: thin gas counts as dense gas does.
 
+Where shocks have only just formed at t_end (Sod's tube), the network is told their places and thickness, and that is all.
+
 **A jump** between two constants has t_0 = 0 and no scale: f depends on (x/t, t/eps, v) alone, and so do the inputs, among
 them the places of the waves of the limit's Riemann problem in units of their thickness.  There the known part of W are both
 ends' states and their mean between the waves, and N and ghat carry a window that closes outside: nothing else would keep
@@ -166,11 +168,11 @@ class Gas:
         All but shocks spread like a square root.
         """
         length = self.flight.length
-        if not self.flight.similar and not self.parted:
-            return torch.full_like(t, length)
         width = self.shock_width(eps, t)
         if wave.course is not None:
             return torch.sqrt(wave.course.width(t) ** 2 + width**2)
+        if not self.flight.similar and not self.parted:
+            return torch.full_like(t, length)
         if wave.shock:
             return width
         spread = width * t * self.flight.hot**0.5
@@ -506,6 +508,7 @@ class Gas:
             rest = 1.0
             if shocks:
                 rest = 1.0 - FRONT
+            if self.parted:
                 bottom = (first - 4.5 * self.reach(0, eps, t)).clamp_min(self.low)
                 top = (last + 4.5 * self.reach(-1, eps, t)).clamp_max(self.high)
             z = 2.0 * y / rest

@@ -13,6 +13,7 @@ from apnn.formulations.bgk_conservation import Formulation as BGK
 from apnn.formulations.esbgk_conservation import Formulation as ESBGK
 from apnn.gas import Solution
 from apnn.networks.mlp import Network
+from solvers.limits.euler import finite_differences
 from solvers.problem.read import read_case
 from solvers.problem.riemann_states import middle_states
 from solvers.problem.status import BadInput
@@ -199,6 +200,24 @@ def test_the_fast_shock_runs_where_conservation_puts_it():
     torch.testing.assert_close(found, last.speed * t + shift, rtol=0.0, atol=2e-3)
     assert (last.course.width(t) < 1e-3).all()
     assert last.course.width(torch.zeros(1, dtype=torch.float64)) > 0.02
+
+
+def test_a_shock_that_forms_late_is_shown_to_the_network():
+    """Sod's tube, smoothed: the front of the limit on another grid, and inputs that are as thin as it only where eps is small."""
+    case = case_of("sod")
+    formulation = BGK(case, 16)
+    flight = formulation.flight
+    assert flight.steepened
+    assert not flight.parted
+    assert not any(Flight(case_of(*name), 1, "cpu").steepened for name in (("bgk_riemann", "III"), ("bgk_smooth",)))
+    place, values = finite_differences(case, 2000, np.array([0.0, 0.05, 0.1]))
+    front = place[np.gradient(values[:, 1], axis=1).argmin(axis=1)]
+    shock, t = flight.waves[-1], torch.tensor([0.0, 0.05, 0.1], dtype=torch.float64)
+    torch.testing.assert_close(shock.course.place(t).numpy()[1:], front[1:], rtol=0.0, atol=2e-3)
+    thin = formulation.wave_width(shock, torch.full_like(t, 1e-4), t)
+    assert thin[0] > 0.02
+    assert thin[2] < 1e-3
+    assert formulation.wave_width(shock, torch.ones_like(t), t)[2] > 0.1
 
 
 def test_waves_that_have_parted_are_known():
