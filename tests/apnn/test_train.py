@@ -64,7 +64,7 @@ def test_derivatives_reach_from_the_inputs_to_the_unknowns(name):
     case, options = small(name)
     model = Model(case, options, "cpu")
     theta = model.network.initial(torch.Generator().manual_seed(0))
-    eps, t, x = points(0.05, np.array([0.03, 0.08]), np.array([-0.11, 0.17]))
+    eps, t, x = points(0.05, np.array([0.0307, 0.0807]), np.array([-0.11, 0.17]))
     step = 1e-5
 
     def unknowns(dt, dx):
