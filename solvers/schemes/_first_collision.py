@@ -6,8 +6,9 @@ $$ f_u(t,x,v) = F\big(t-\varepsilon s/v, v\big)\,e^{-\tau(x)/(\varepsilon v)}\,1
 s the distance from the wall and v > 0 the speed into the domain.  It carries the jumps that move with x = v t/eps, so the
 collided rest is continuous and is fed by the isotropic source $\sigma_S\langle f_u\rangle/\varepsilon^2$.
 
-A source Q(t) that does not depend on x adds $q(t) = \int_0^tQ$ everywhere, less what it would have sent in from beyond the walls:
-f - q has the in-flow F - q, no source but $-\sigma_Aq$, and f_u carries the kinks that start from the walls.  With constant F and
+Without absorption a source Q(t) that does not depend on x adds $q(t) = \int_0^tQ$ everywhere, less what it would have sent in from
+beyond the walls: f - q has the in-flow F - q and no source, and f_u carries the kinks that start from the walls.  (With absorption
+q would outgrow f.)  With constant F and
 $v_0 = \min(\varepsilon s/t, 1)$ the slowest ray that has arrived, the moments are exponential integrals,
 
 $$ \langle v^nf_u\rangle = \tfrac F2\Big(E_{n+2}\big(\tfrac\tau\varepsilon\big)
@@ -92,9 +93,10 @@ class Split:
         equation, end = case.equation, case.domain.t_end
         self.case, self.eps = case, eps
         self.growth: Callable[[Array | float], Array] = np.zeros_like
-        self.spread = "x" in equation.source.names  # such a source stays with the rest
+        # such a source stays with the rest
+        self.spread = "x" in equation.source.names or equation.sigma_a.constant != 0.0
         rate = equation.source.constant
-        if rate is not None:
+        if rate is not None and not self.spread:
             self.growth = lambda t: rate * np.asarray(t, dtype=float)
         elif not self.spread:
             times = np.linspace(0.0, end, 2001)
@@ -129,7 +131,7 @@ class Split:
         """What feeds the rest, in the units of Q."""
         equation = self.case.equation
         collided = sum((ray.moment(0, t, x) for ray in self.rays), np.zeros_like(x))
-        own = equation.source(x=x, t=t) if self.spread else -equation.sigma_a(x=x) * self.growth(t)
+        own = equation.source(x=x, t=t) if self.spread else 0.0
         return own + equation.sigma_s(x=x) / self.eps**2 * collided
 
 
