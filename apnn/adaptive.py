@@ -37,9 +37,7 @@ def adapt(model: Model, theta: Tensor, refresh: int, before: Tensor | None) -> T
     if count:
         candidates = torch.stack(model.draw(refresh, shift=CANDIDATES, points=POOL * count))
         batch = model.prepare(list(candidates), theta.dtype)
-        points = batch.t.shape[-1]
-        rows = [row for row in model.rows(theta, batch).values() if row.shape[1] == points]
-        squares = torch.stack([row.square().reshape(*row.shape[:2], -1).mean(dim=-1) for row in rows]).sum(dim=0)
+        squares = model.squares_at_points(theta, batch)
         inside = squares[:, : candidates.shape[-1]].double().cpu()  # behind them lie the points that a formulation adds
         generator = torch.Generator().manual_seed(model.options.seed * 104_729 + refresh)
         p = inside / inside.mean(dim=-1, keepdim=True).clamp_min(1e-300) + 1.0

@@ -26,7 +26,6 @@ jointly normal); problems.md 5.
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,6 +34,7 @@ from solvers.problem.expression import Expression
 
 from .expression import evaluate
 from .features import scales, tangents
+from .quadrature import unit_range
 from .sampling import EARLIEST, TIME_POWER
 
 CELLS = 4000
@@ -86,11 +86,11 @@ class Carriers:
 
     def antiderivative(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The integral from the left end of the grid, which holds all that the spreading reaches."""
-        points, weights = (torch.as_tensor(a, device=self.z.device) for a in np.polynomial.legendre.leggauss(6))
+        points, weights = unit_range(6, self.z.device)
         first, last = self.low - self.margin, self.high + self.margin
         h = (last - first) / CELLS
         edges = torch.linspace(first, last, CELLS + 1, dtype=torch.float64, device=self.z.device)
-        steps = 0.5 * h * function(edges[:-1, None] + 0.5 * h * (points + 1.0)) @ weights
+        steps = h * function(edges[:-1, None] + h * points) @ weights
         values = torch.cat([torch.zeros_like(steps[:1]), steps.cumsum(0)])
         slopes, rise = h * function(edges), values.diff()
         square = 3.0 * rise - 2.0 * slopes[:-1] - slopes[1:]

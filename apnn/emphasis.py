@@ -24,16 +24,14 @@ def emphasis(model: Model, theta: Tensor, refresh: int) -> Tensor | None:
     if not causal and not importance:
         return None
     batch = model.batch(refresh, theta.dtype)
-    points = batch.t.shape[-1]
-    rows = [row for row in model.rows(theta, batch).values() if row.shape[1] == points]
-    squares = torch.stack([row.square().reshape(*row.shape[:2], -1).mean(dim=-1) for row in rows]).sum(dim=0)
+    squares = model.squares_at_points(theta, batch)
     w = torch.ones_like(squares)
     if causal:
         t, order = batch.t.sort(dim=-1)
         sums = squares.gather(-1, order).cumsum(dim=-1)
         first = torch.searchsorted(t, t)  # points of one time share what came before
         earlier = torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=-1).gather(-1, first)
-        w.scatter_(-1, order, torch.exp(-causal / points * earlier))
+        w.scatter_(-1, order, torch.exp(-causal / squares.shape[-1] * earlier))
     if importance:
         tasks = squares.mean(dim=-1, keepdim=True) ** importance
         w = w * tasks / tasks.mean()

@@ -33,6 +33,7 @@ from solvers.problem.riemann_states import Triple, middle_states
 from solvers.problem.status import BadInput
 
 from .expression import evaluate
+from .quadrature import unit_range
 
 if TYPE_CHECKING:
     from .fronts import Course
@@ -110,16 +111,14 @@ class Flight:
         self.length = min(0.5 * float((rho.max() - rho.min()) / (steep.max() / dx + 1e-12)), self.span)
         self.origin = float(x[int(steep.argmax())] + 0.5 * dx) if not self.jumps else self.jumps[0]
         unequal = self.ends is not None and self.ends[0] != self.ends[1]
-        self.parted = unequal and not self.jumps and PARTED * self.t0 < case.domain.t_end
-        self.steepened = unequal and not self.jumps and STEEP * self.t0 < case.domain.t_end
+        age = case.domain.t_end / self.t0 if unequal and not self.jumps else 0.0
+        self.steepened, self.parted = age > STEEP, age > PARTED
         self.waves = self.find_waves()
         self.find_velocities(profile)
         step = (self.high - self.low) / (NODES - 1)
         self.v = torch.linspace(self.low, self.high, NODES, dtype=torch.float64, device=device)
         self.w = torch.full_like(self.v, step)
-        z, wz = np.polynomial.legendre.leggauss(PANEL)
-        self.z = torch.as_tensor(0.5 * (z + 1.0), device=device)
-        self.wz = torch.as_tensor(0.5 * wz, device=device)
+        self.z, self.wz = unit_range(PANEL, device)
 
     def given(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """rho0, u0, T0 inside the domain."""

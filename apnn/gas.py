@@ -505,9 +505,7 @@ class Gas:
             right = (last + 2.0 * flight.length).clamp_max(self.high)
             bottom, top = torch.full_like(t, self.low), torch.full_like(t, self.high)
             shocks = [wave for wave in flight.waves if wave.course is not None]
-            rest = 1.0
-            if shocks:
-                rest = 1.0 - FRONT
+            rest = 1.0 - FRONT if shocks else 1.0
             if self.parted:
                 bottom = (first - 4.5 * self.reach(0, eps, t)).clamp_min(self.low)
                 top = (last + 4.5 * self.reach(-1, eps, t)).clamp_max(self.high)

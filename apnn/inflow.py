@@ -45,7 +45,7 @@ from .expression import evaluate
 from .features import scales
 from .lift import Known
 from .lift import Lift as LiftBase
-from .quadrature import half_range
+from .quadrature import half_range, unit_range
 
 ORDER = 2  # N
 FLIGHT_NODES = 32
@@ -110,8 +110,7 @@ class Lift(LiftBase):
             self.walls[name] = self.make_wall(side.f, at, sign, v, w)
         x = torch.linspace(self.low, self.high, 257, dtype=torch.float64, device=device)
         self.driven = max(float(self.source(torch.full_like(x, t), x).abs().max()) for t in (0.0, self.t_end))
-        z, wz = np.polynomial.legendre.leggauss(FLIGHT_NODES)
-        self.z, self.wz = self.tensor(0.5 * (z + 1.0)), self.tensor(0.5 * wz)
+        self.z, self.wz = unit_range(FLIGHT_NODES, device)
         self.lively = [wall for wall in self.walls.values() if wall.beam or self.driven > 0.0]
         if not self.lively:
             raise BadInput("train: neither in-flow nor source, the solution is zero")

@@ -141,6 +141,12 @@ class Model:
             found[name] = squares.flatten(1).mean(dim=1)
         return found
 
+    def squares_at_points(self, theta: Tensor, batch: Any) -> Tensor:
+        """The sum over the residuals of their mean squares, point by point, (m, B); rows on points of their own are left out."""
+        points = batch.t.shape[-1]
+        rows = [row for row in self.rows(theta, batch).values() if row.shape[1] == points]
+        return torch.stack([row.square().reshape(*row.shape[:2], -1).mean(dim=-1) for row in rows]).sum(dim=0)
+
     def rows(self, theta: Tensor, batch: Any) -> dict[str, Tensor]:
         """Residual rows by name at prepared points; theta is the free part."""
         outputs = self.outputs(self.whole(theta), batch.inputs, batch.eps).to(batch.eps.dtype)

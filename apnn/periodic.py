@@ -33,7 +33,7 @@ from .expression import evaluate
 from .features import scales
 from .lift import Known
 from .lift import Lift as LiftBase
-from .quadrature import full_range
+from .quadrature import full_range, unit_range
 
 LAYER = 36.0  # exp(-36) is round-off
 LAYER_NODES = 24
@@ -74,9 +74,7 @@ class Lift(LiftBase):
             one_phase = torch.arange(n)[:, None] + n * (torch.arange(velocities) % 2)
             self.columns = (one_phase if phases is not None and self.closed else every).to(device)
         self.k = 2.0 * math.pi * max(self.waves) / (self.high - self.low)
-        y, wy = np.polynomial.legendre.leggauss(LAYER_NODES)
-        self.y = torch.as_tensor(0.5 * (y + 1.0), dtype=torch.float64, device=device)
-        self.wy = torch.as_tensor(0.5 * wy, dtype=torch.float64, device=device)
+        self.y, self.wy = unit_range(LAYER_NODES, device)
         slope = torch.func.jvp(self.initial_density, (x,), (torch.ones_like(x),))[1]
         curvature = torch.gradient(slope, spacing=(float(x[1] - x[0]),))[0]
         # R is about (rho_x/3 sigma)_x, sigma g about v rho_x; what a source drives has its size over one diffusion length

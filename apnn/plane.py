@@ -42,6 +42,7 @@ from .expression import evaluate
 from .features import scales, tangents
 from .inflow import EARLY, young
 from .lift import Known
+from .quadrature import unit_range
 from .sampling import EARLIEST, TIME_POWER
 
 NODES = 12  # Gauss points on each half of a side
@@ -74,8 +75,7 @@ class Plane:
         theta, w = VelocitySet(nodes=velocities).nodes_and_weights()
         self.v1, self.v2, self.w = (self.tensor(a) for a in (np.cos(theta), np.sin(theta), w))
         self.z, self.wz = (self.tensor(a) for a in np.polynomial.legendre.leggauss(NODES))
-        depth, weight = np.polynomial.legendre.leggauss(DEPTH_NODES)
-        self.depths, self.depth_weights = self.tensor(0.5 * (depth + 1.0)), self.tensor(0.5 * weight)
+        self.depths, self.depth_weights = unit_range(DEPTH_NODES, device)
         grid = [torch.linspace(*interval, CHECKED, dtype=torch.float64, device=device) for interval in self.box]
         x, y = torch.meshgrid(*grid, indexing="ij")
         zero = torch.zeros_like(x)

@@ -1,11 +1,19 @@
-"""Gauss rules for the average over the directions of a slab; the weights include the measure."""
+"""Gauss rules on [0, 1], and for the average over the directions of a slab; the weights include the measure."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from solvers.problem.status import BadInput
 
 Array = NDArray[np.float64]
+
+
+def unit_range(nodes: int, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor]:
+    """Gauss points on [0, 1] and weights of sum one."""
+    z, w = np.polynomial.legendre.leggauss(nodes)
+    return torch.as_tensor(0.5 * (z + 1.0), device=device), torch.as_tensor(0.5 * w, device=device)
 
 
 def full_range(nodes: int) -> tuple[Array, Array]:

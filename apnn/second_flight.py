@@ -28,7 +28,6 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +35,7 @@ from solvers.problem.case import Case
 
 from .expression import evaluate
 from .plane import SIDES
+from .quadrature import unit_range
 
 THIN = 0.03
 LEAST = 0.25
@@ -46,12 +46,6 @@ DEPTHS = 6  # and on the way to each of them, for its optical depth
 CHUNK = 20_000  # paths at a time
 
 Network = Callable[..., dict[str, Tensor]]  # of points eps, t, x[, y]
-
-
-def gauss(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Points and weights on [0, 1]."""
-    z, w = np.polynomial.legendre.leggauss(count)
-    return torch.from_numpy(0.5 * (z + 1.0)).to(like), torch.from_numpy(0.5 * w).to(like)
 
 
 @dataclass
@@ -110,7 +104,7 @@ class SecondFlight:
 
     def slab(self, count: int, t: Tensor, x: Tensor) -> Paths:
         """Speeds below the slowest that has arrived from the wall behind, and above it uniformly in their logarithm."""
-        z, w = gauss(count, x)
+        z, w = unit_range(count, x.device)
         point = torch.arange(x.numel(), device=x.device).unsqueeze(-1).expand(-1, 4 * count)
         t, x, parts = t.unsqueeze(-1), x.unsqueeze(-1), []
         for side, sign, at in (("left", 1.0, self.box[0][0]), ("right", -1.0, self.box[0][1])):
@@ -128,7 +122,7 @@ class SecondFlight:
 
     def plane(self, count: int, t: Tensor, x: Tensor, y: Tensor) -> Paths:
         """Over each side as in `plane.py`, its normal and where it is just reached between the parts."""
-        z, w = gauss(count, x)
+        z, w = unit_range(count, x.device)
         t, place, parts = t.unsqueeze(-1), (x.unsqueeze(-1), y.unsqueeze(-1)), []
         point = torch.arange(x.numel(), device=x.device).unsqueeze(-1).expand(-1, count)
         nothing = torch.zeros_like(t)
@@ -158,14 +152,14 @@ class SecondFlight:
         equation = self.case.equation
         if equation.sigma_s.constant is not None and equation.sigma_a.constant is not None:
             return (equation.sigma_s.constant / self.eps**2 + equation.sigma_a.constant) * way
-        z, w = gauss(DEPTHS, way)
+        z, w = unit_range(DEPTHS, way.device)
         steps = way.unsqueeze(-1) * z / self.eps
         there = [a[:, None, None] - steps * b[:, None, None] for a, b in zip(space, v, strict=True)]
         return way * (self.total(*there) @ w)
 
     def collided(self, paths: Paths, network: Network, t: Tensor, space: list[Tensor]) -> Tensor:
         """The integral along every path."""
-        z, w = gauss(PLACES[len(space)], t)
+        z, w = unit_range(PLACES[len(space)], t.device)
         t, space = t[paths.point], [axis[paths.point] for axis in space]
         kappa = (self.total(*space) + torch.zeros_like(t)).clamp_min(1e-12).unsqueeze(-1)
         last = -torch.expm1(-kappa * paths.time.unsqueeze(-1))

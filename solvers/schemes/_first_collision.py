@@ -90,23 +90,22 @@ class Split:
     """
 
     def __init__(self, case: "Case", eps: float) -> None:
-        equation, end = case.equation, case.domain.t_end
+        equation = case.equation
         self.case, self.eps = case, eps
         self.growth: Callable[[Array | float], Array] = np.zeros_like
         # such a source stays with the rest
         self.spread = "x" in equation.source.names or equation.sigma_a.constant != 0.0
-        rate = equation.source.constant
-        if rate is not None and not self.spread:
+        grows = not self.spread and equation.source.constant != 0.0
+        if grows and (rate := equation.source.constant) is not None:
             self.growth = lambda t: rate * np.asarray(t, dtype=float)
-        elif not self.spread:
-            times = np.linspace(0.0, end, 2001)
+        elif grows:
+            times = np.linspace(0.0, case.domain.t_end, 2001)
             self.growth = CubicSpline(times, equation.source(t=times)).antiderivative()
 
         def total(x: Array) -> Array:
             return equation.sigma_s(x=x) + eps**2 * equation.sigma_a(x=x)
 
         self.rays = []
-        grows = not self.spread and rate != 0.0
         sides = (case.boundary.left, case.boundary.right)
         for side, way in zip(sides, (case.domain.x, case.domain.x[::-1]), strict=True):
             F = side.f

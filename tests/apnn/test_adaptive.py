@@ -9,9 +9,9 @@ from apnn.adaptive import adapt
 from apnn.options import train_options_model
 from apnn.sampling import GROUPS, group_slices
 from apnn.train import Model, train
-from solvers.problem.read import read_case
+from tests.apnn.shipped import read
 
-CASE = read_case("cases/transport_inflow.toml")
+CASE = read("transport_inflow")
 
 
 def options(**given):
@@ -21,8 +21,7 @@ def options(**given):
 
 def squares(model, theta, places):
     batch = model.prepare(list(places), torch.float64)
-    rows = [row for row in model.rows(theta, batch).values() if row.shape[1] == batch.t.shape[-1]]
-    return sum(row.square().reshape(*row.shape[:2], -1).mean(-1) for row in rows)[:, : places.shape[-1]]
+    return model.squares_at_points(theta, batch)[:, : places.shape[-1]]
 
 
 def test_the_fresh_group_alone_moves_to_larger_residuals():

@@ -1,6 +1,6 @@
 """Boltzmann-Poisson: the lift's own equations, exact and limit solutions in place of the network, and what is exact in it."""
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ from apnn.features import tangents
 from apnn.formulations.semiconductor_micro_macro import MACRO, Solution
 from apnn.options import train_options_model
 from apnn.train import Model, predict, train
-from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
+from tests.apnn import shipped
 
-CASES = Path(__file__).parents[2] / "cases"
+read = partial(shipped.read, "diode")
 SMALL = {"points": 16, "tasks": 4, "width": 8, "velocities": 8, "steps": 3, "second_steps": 5, "method": "ls"}
 #: rho = e^Phi, Phi = 0.3 sin 2 pi x: an equilibrium with its field, for beta = 0.05
 EQUILIBRIUM = (
@@ -25,10 +25,6 @@ EQUILIBRIUM = (
     "boundary.right.potential=0.0",
 )
 UNIFORM = ("equation.doping=1", "initial.rho=1")
-
-
-def read(*overrides):
-    return read_case(CASES / "diode.toml", overrides=list(overrides))
 
 
 def options(case, **changes):

@@ -1,6 +1,6 @@
 """The lift of transport in the plane against its own equation, its averages against a fine sum, and the network's symmetry."""
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ import torch
 from apnn.options import train_options_model
 from apnn.plane import SIDES, Plane
 from apnn.train import Model, predict, train
-from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
+from tests.apnn import shipped
 
-CASES = Path(__file__).parents[2] / "cases"
+read = partial(shipped.read, "transport_2d")
 MIXED = (
     "equation.sigma_s=1 + 0.5*x + 0.25*y**2",
     "equation.sigma_a=0.5 + 0.1*x",
@@ -21,10 +21,6 @@ MIXED = (
     "boundary.top.f=0.4",
 )
 SMALL = {"points": 16, "tasks": 4, "width": 8, "velocities": 8, "steps": 3, "second_steps": 5, "method": "ls"}
-
-
-def read(*overrides):
-    return read_case(CASES / "transport_2d.toml", overrides=list(overrides))
 
 
 def tensors(*values):

@@ -1,7 +1,5 @@
 """The iterate of a density against a fine sum over directions and paths, its contraction, and where it is taken."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,8 @@ import torch
 from apnn.options import train_options_model
 from apnn.second_flight import SecondFlight
 from apnn.train import Model, predict
-from solvers.problem.read import read_case
+from tests.apnn.shipped import read
 
-CASES = Path(__file__).parents[2] / "cases"
 SLAB = (
     "equation.sigma_s='1 + x'",
     "equation.sigma_a='0.5*x'",
@@ -26,10 +23,6 @@ PLANE = (
     "boundary.left.f='1 + 0.5*y'",
     "boundary.top.f='0.4'",
 )
-
-
-def read(name, *overrides):
-    return read_case(CASES / f"{name}.toml", overrides=list(overrides))
 
 
 def some_density(eps, t, *space):

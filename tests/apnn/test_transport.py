@@ -1,7 +1,5 @@
 """Lifts of slab transport against their own equation and known constants; which combinations train."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,10 +9,9 @@ from apnn.options import train_options_model
 from apnn.quadrature import half_range
 from apnn.slab import make_lift
 from apnn.train import predict, train
-from solvers.problem.read import read_case
 from solvers.problem.status import BadInput
+from tests.apnn.shipped import read
 
-CASES = Path(__file__).parents[2] / "cases"
 MIXED = (
     "equation.sigma_s=1 + 3*x",
     "equation.sigma_a=0.5",
@@ -22,10 +19,6 @@ MIXED = (
     "boundary.left.f=2*v",
     "boundary.right.f=1 - v/2",
 )
-
-
-def read(name, *overrides):
-    return read_case(CASES / f"{name}.toml", overrides=list(overrides))
 
 
 def test_half_space_problem_has_its_known_constants():
