@@ -223,7 +223,7 @@ def goals(table: dict[str, Any], overhead: dict[str, dict[str, float]]) -> list[
         rows.append({"goal": text, "limit": limit, "found": round(found, 3), "met": found <= limit})
 
     def at_least(text: str, found: float, limit: float) -> None:
-        rows.append({"goal": text, "limit": limit, "found": round(found, 2), "met": round(found, 2) >= limit})
+        rows.append({"goal": text, "limit": limit, "found": round(found, 3), "met": found >= limit})
 
     gram = [n for n in hrgrad.method_names() if hrgrad.load_method(n).needs == "gramian"]
     for threads, sizes in table.items():
