@@ -32,13 +32,16 @@ class AlignedMTLOptions(Options):
 def alignedmtl_weights(Q: Array, options: Any) -> Array:
     m = len(Q)
     value, vector = np.linalg.eigh(Q)
-    keep = value > options.rank * value[-1]
     if value[-1] <= 0.0:
         return np.zeros(m)
-    value, vector = value[keep], vector[:, keep]
-    middle = value[(len(value) - 1) // 2]
-    square = {"min": value[0], "median": middle, "rmse": value.mean()}[options.scale]
-    w: Array = np.sqrt(square) * (vector @ (vector.sum(0) / np.sqrt(value)))
+    rank = int(np.searchsorted(value, options.rank * value[-1], side="right"))
+    value, vector = value[rank:], vector[:, rank:]
+    if options.scale == "min":
+        square = value[0]
+    else:
+        square = value.mean() if options.scale == "rmse" else value[(len(value) - 1) // 2]
+    root = np.sqrt(value / square)
+    w: Array = vector @ (np.ones(m) @ vector / root)
     return w / m if options.preference == "mean" else w
 
 
