@@ -36,10 +36,13 @@ def alignedmtl_weights(Q: Array, options: Any) -> Array:
         return np.zeros(m)
     rank = int(np.searchsorted(value, options.rank * value[-1], side="right"))
     value, vector = value[rank:], vector[:, rank:]
-    if options.scale == "min":
-        square = value[0]
-    else:
-        square = value.mean() if options.scale == "rmse" else value[(len(value) - 1) // 2]
+    match options.scale:
+        case "min":
+            square = value[0]
+        case "median":
+            square = value[(len(value) - 1) // 2]
+        case _:
+            square = value.mean()
     root = np.sqrt(value / square)
     w: Array = vector @ (np.ones(m) @ vector / root)
     return w / m if options.preference == "mean" else w
