@@ -106,6 +106,7 @@ class Uncollided:
 
     def f(self, t: float, x: Array, y: Array, v1: Array, v2: Array) -> Array:
         """f_u at the broadcast points and directions."""
+        x, y, v1, v2 = np.broadcast_arrays(x, y, v1, v2)
         x0, x1, y0, y1 = self.box
         d = np.stack(
             [

@@ -9,7 +9,8 @@ complex pair, the same in every cell: with $S = V\Lambda V^{-1}$ the system fall
 closed form (fast diagonalisation, Lynch, Rice, Thomas, 1964, Numer. Math. 6, 185, DOI 10.1007/BF01386067).  A cross-section
 that varies inside a cell is split into its mean (in tau) and the rest, a contraction that is iterated in the cell.
 
-Quadrants run in parallel; the innermost loops run over the angles of one quadrant, which are contiguous.
+Blocks of angles run in parallel, each through the four quadrants, so that what leaves at a specular side enters the quadrant
+that follows as its mirror image; the innermost loops run over the angles of a block, which are contiguous.
 """
 
 import numpy as np
@@ -90,6 +91,10 @@ def sweep(
     v1,
     v2,
     w,
+    mirror1,
+    mirror2,
+    turn1,
+    turn2,
     eps_h1,
     eps_h2,
     tau,
@@ -111,104 +116,124 @@ def sweep(
 ):
     """One sweep of every direction.
 
-    v1, v2, w       directions, sorted by quadrant, and weights
+    v1, v2, w       directions, sorted by the angle in (-pi, pi), and weights
+    mirror1, 2      numbers of the directions (-v1, v2) and (v1, -v2)
+    turn1, turn2    side whose leaving traces enter mirrored: 0 left (bottom), 1 right (top), -1 none; it is swept to first
     eps_h1, eps_h2  eps / cell width
     tau             mean total cross-section of the cells (x, y); `rest` (x, y, 9, 9) what varies inside, `repeats` times
     iso             isotropic right-hand side (x, y, 9); minus v1 d1 minus v2 d2, each (2, x, y, 9) by sign of v
     memory, factor  right-hand side factor * memory (x, y, 9, angles), unless factor is zero
-    in1, in2        entering traces (2, y, 3, angles) at left and right, (2, x, 3, angles) at bottom and top
+    in1, in2        entering traces (2, y, 3, angles) at left and right, (2, x, 3, angles) at bottom and top; filled at a
+                    side `turn`
     out1, out2      leaving traces at right, left and top, bottom in the places of those that would enter there mirrored:
                     out1[0] what leaves at the left, out1[1] at the right
     g, keep         the solution (x, y, 9, angles), written if keep
-    mean            (4, x, y, 9), <g> of each quadrant
-    work            (4, 33 + 3 y, angles / 4)
+    mean            (blocks, x, y, 9), the parts of <g>
+    work            (blocks, 33 + 3 y, angles / 4 / blocks)
     """
     nx, ny = tau.shape
-    n = v1.size // 4
-    for quadrant in prange(4):
-        first = quadrant * n
-        up = v1[first] > 0.0
-        over = v2[first] > 0.0
-        s1 = 1.0 if up else -1.0
-        s2 = 1.0 if over else -1.0
-        k1 = 0 if up else 1
-        k2 = 0 if over else 1
-        mine = work[quadrant]
+    blocks, _, n = work.shape
+    for block in prange(blocks):
+        mine = work[block]
         R, G, ty, ax, ay, wq = mine[0:9], mine[9:18], mine[18:21], mine[21], mine[22], mine[23]
         tx = mine[24:]
-        for m in range(n):
-            wq[m] = w[first + m]
-        for j in range(ny):
-            for l in range(3):
-                sign = s2 if l == 1 else 1.0
-                for m in range(n):
-                    tx[3 * j + l, m] = sign * in1[k1, j, l, first + m]
-        for step1 in range(nx):
-            i = step1 if up else nx - 1 - step1
+        for leg in range(4):
+            up = (leg % 2 == 0) == (turn1 != 0)
+            over = (leg // 2 == 0) == (turn2 != 0)
+            s1 = 1.0 if up else -1.0
+            s2 = 1.0 if over else -1.0
+            k1 = 0 if up else 1
+            k2 = 0 if over else 1
+            # quadrants 0 to 3 are (-,-), (+,-), (+,+), (-,+); in every other one the images of a block lie in reverse
+            quadrant = (2 if up else 3) if over else (1 if up else 0)
+            there = blocks - 1 - np.int64(block) if quadrant % 2 else np.int64(block)
+            first = n * (quadrant * blocks + there)
+            if k1 == turn1:
+                for j in range(ny):
+                    for l in range(3):
+                        for m in range(first, first + n):
+                            in1[k1, j, l, m] = out1[k1, j, l, mirror1[m]]
+            if k2 == turn2:
+                for i in range(nx):
+                    for l in range(3):
+                        for m in range(first, first + n):
+                            in2[k2, i, l, m] = out2[k2, i, l, mirror2[m]]
             for m in range(n):
-                ax[m] = eps_h1[i] * abs(v1[first + m])
-            for l in range(3):
-                sign = s1 if l == 1 else 1.0
+                wq[m] = w[first + m]
+            for j in range(ny):
+                for l in range(3):
+                    sign = s2 if l == 1 else 1.0
+                    for m in range(n):
+                        tx[3 * j + l, m] = sign * in1[k1, j, l, first + m]
+            for step1 in range(nx):
+                i = step1 if up else nx - 1 - step1
                 for m in range(n):
-                    ty[l, m] = sign * in2[k2, i, l, first + m]
-            for step2 in range(ny):
-                j = step2 if over else ny - 1 - step2
-                for m in range(n):
-                    ay[m] = eps_h2[j] * abs(v2[first + m])
-                for p in range(3):
-                    for q in range(3):
-                        k = 3 * p + q
-                        sign = (s1 if p == 1 else 1.0) * (s2 if q == 1 else 1.0)
-                        a, b, c = sign * iso[i, j, k], sign * d1[k1, i, j, k], sign * d2[k2, i, j, k]
-                        lp, lq = LEFT[p], LEFT[q]
-                        t = 3 * j + q
-                        for m in range(n):
-                            R[k, m] = (
-                                a
-                                - v1[first + m] * b
-                                - v2[first + m] * c
-                                + ax[m] * lp * tx[t, m]
-                                + ay[m] * lq * ty[p, m]
-                            )
-                        if factor != 0.0:
-                            scale = factor * sign
+                    ax[m] = eps_h1[i] * abs(v1[first + m])
+                for l in range(3):
+                    sign = s1 if l == 1 else 1.0
+                    for m in range(n):
+                        ty[l, m] = sign * in2[k2, i, l, first + m]
+                for step2 in range(ny):
+                    j = step2 if over else ny - 1 - step2
+                    for m in range(n):
+                        ay[m] = eps_h2[j] * abs(v2[first + m])
+                    for p in range(3):
+                        for q in range(3):
+                            k = 3 * p + q
+                            sign = (s1 if p == 1 else 1.0) * (s2 if q == 1 else 1.0)
+                            a, b, c = sign * iso[i, j, k], sign * d1[k1, i, j, k], sign * d2[k2, i, j, k]
+                            lp, lq = LEFT[p], LEFT[q]
+                            t = 3 * j + q
                             for m in range(n):
-                                R[k, m] += scale * memory[i, j, k, first + m]
-                solve_cell(tau[i, j], ax, ay, R, G)
-                for _ in range(repeats):
-                    # R keeps the source of the fixed point: what the rest of the cross-section removes is taken off anew
+                                R[k, m] = (
+                                    a
+                                    - v1[first + m] * b
+                                    - v2[first + m] * c
+                                    + ax[m] * lp * tx[t, m]
+                                    + ay[m] * lq * ty[p, m]
+                                )
+                            if factor != 0.0:
+                                scale = factor * sign
+                                for m in range(n):
+                                    R[k, m] += scale * memory[i, j, k, first + m]
+                    solve_cell(tau[i, j], ax, ay, R, G)
+                    for _ in range(repeats):
+                        # R keeps the source of the fixed point: what the rest of the cross-section removes is taken off anew
+                        for k in range(9):
+                            for m in range(n):
+                                mine[24 + 3 * ny + k, m] = R[k, m]
+                            sign_k = (s1 if k // 3 == 1 else 1.0) * (s2 if k % 3 == 1 else 1.0)
+                            for l in range(9):
+                                sign_l = (s1 if l // 3 == 1 else 1.0) * (s2 if l % 3 == 1 else 1.0)
+                                c = sign_k * sign_l * rest[i, j, k, l]
+                                for m in range(n):
+                                    mine[24 + 3 * ny + k, m] -= c * G[l, m]
+                        solve_cell(tau[i, j], ax, ay, mine[24 + 3 * ny : 33 + 3 * ny], G)
+                    for p in range(3):
+                        for m in range(n):
+                            tx[3 * j + p, m] = G[p, m] + ROOT3 * G[3 + p, m] + ROOT5 * G[6 + p, m]
+                            ty[p, m] = G[3 * p, m] + ROOT3 * G[3 * p + 1, m] + ROOT5 * G[3 * p + 2, m]
                     for k in range(9):
+                        sign = (s1 if k // 3 == 1 else 1.0) * (s2 if k % 3 == 1 else 1.0)
+                        total = 0.0
                         for m in range(n):
-                            mine[24 + 3 * ny + k, m] = R[k, m]
-                        sign_k = (s1 if k // 3 == 1 else 1.0) * (s2 if k % 3 == 1 else 1.0)
-                        for l in range(9):
-                            sign_l = (s1 if l // 3 == 1 else 1.0) * (s2 if l % 3 == 1 else 1.0)
-                            c = sign_k * sign_l * rest[i, j, k, l]
+                            total += wq[m] * G[k, m]
+                        if leg == 0:
+                            mean[block, i, j, k] = sign * total
+                        else:
+                            mean[block, i, j, k] += sign * total
+                        if keep:
                             for m in range(n):
-                                mine[24 + 3 * ny + k, m] -= c * G[l, m]
-                    solve_cell(tau[i, j], ax, ay, mine[24 + 3 * ny : 33 + 3 * ny], G)
-                for p in range(3):
+                                g[i, j, k, first + m] = sign * G[k, m]
+                for l in range(3):
+                    sign = s1 if l == 1 else 1.0
                     for m in range(n):
-                        tx[3 * j + p, m] = G[p, m] + ROOT3 * G[3 + p, m] + ROOT5 * G[6 + p, m]
-                        ty[p, m] = G[3 * p, m] + ROOT3 * G[3 * p + 1, m] + ROOT5 * G[3 * p + 2, m]
-                for k in range(9):
-                    sign = (s1 if k // 3 == 1 else 1.0) * (s2 if k % 3 == 1 else 1.0)
-                    total = 0.0
+                        out2[1 - k2, i, l, first + m] = sign * ty[l, m]
+            for j in range(ny):
+                for l in range(3):
+                    sign = s2 if l == 1 else 1.0
                     for m in range(n):
-                        total += wq[m] * G[k, m]
-                    mean[quadrant, i, j, k] = sign * total
-                    if keep:
-                        for m in range(n):
-                            g[i, j, k, first + m] = sign * G[k, m]
-            for l in range(3):
-                sign = s1 if l == 1 else 1.0
-                for m in range(n):
-                    out2[1 - k2, i, l, first + m] = sign * ty[l, m]
-        for j in range(ny):
-            for l in range(3):
-                sign = s2 if l == 1 else 1.0
-                for m in range(n):
-                    out1[1 - k1, j, l, first + m] = sign * tx[3 * j + l, m]
+                        out1[1 - k1, j, l, first + m] = sign * tx[3 * j + l, m]
 
 
 @njit(cache=True, error_model="numpy", parallel=True)

@@ -23,7 +23,10 @@ Written for g, neither $\varepsilon^2\partial_t$ nor the flux drowns in the coll
 * t: L-stable SDIRK of order 3 (Alexander 1977) from a first step of 2^-RAMP of the full one, doubled every step.
 * eps >= SPLIT and constant data: the uncollided part is exact along the rays (first-collision split), which removes the kinks
   that corners and walls send along single rays; only the collided rest is marched.
-* specular and periodic sides: the entering g belongs to the unknowns of GMRES.
+* periodic sides: the entering g belongs to the unknowns of GMRES.  A specular side needs none, for the sweep goes there first
+  and back from there; only where two face each other one of them is iterated.
+* data that do not depend on x, or on y, between equal sides: half the domain with a specular side in the middle, the same
+  numbers at half the cost in each direction.
 
 Number of steps and unknowns do not depend on eps.  References: Alexander (1977), SIAM J. Numer. Anal. 14, 1006, DOI
 10.1137/0714068; Adams (2001), Nucl. Sci. Eng. 137, 298, DOI 10.13182/NSE00-41; Adams, Larsen (2002), Prog. Nucl. Energy 40,
@@ -54,6 +57,7 @@ LEAST = 6  # elements of a coarse mesh
 TOLERANCE = 3e-7  # of the iteration, relative to rho at the distance from an in-flow side
 ROUND_OFF = 1e-14
 GAMMA = 0.435866521508459
+BLOCKS = 2  # of angles, by one thread each
 B1 = -(6.0 * GAMMA**2 - 16.0 * GAMMA + 1.0) / 4.0
 B2 = (6.0 * GAMMA**2 - 20.0 * GAMMA + 5.0) / 4.0
 C2 = 0.5 * (1.0 + GAMMA)
@@ -152,16 +156,49 @@ def gmres(
     return x, used
 
 
+def folds(case: "Case", options: Options) -> tuple[bool, bool]:
+    """Whether the problem is its own mirror image in x, in y, told by its formulas, and the mesh has an edge in the middle."""
+    sides, equation = case.boundary, case.equation
+    inside = (equation.sigma_s, equation.sigma_a, equation.source, case.initial.f)
+    result = []
+    for (low, high), along, names in (
+        ((sides.left, sides.right), (sides.bottom, sides.top), {"x", "v1"}),
+        ((sides.bottom, sides.top), (sides.left, sides.right), {"y", "v2"}),
+    ):
+        formulas = (*inside, low.f, *(side.f for side in along))
+        alike = low == high and low.kind == "inflow"
+        result.append(alike and not options.elements % 2 and not any(f and names & set(f.names) for f in formulas))
+    return result[0], result[1]
+
+
+def folded(case: "Case", folds: tuple[bool, bool]) -> "Case":
+    """The left half of a case, the lower half, with a specular side in the middle."""
+    intervals, sides = {}, {}
+    for fold, axis, far in zip(folds, "xy", ("right", "top"), strict=True):
+        lo, hi = getattr(case.domain, axis)
+        if fold:
+            intervals[axis] = (lo, 0.5 * (lo + hi))
+            sides[far] = type(getattr(case.boundary, far))(kind="specular")
+    return case.model_copy(
+        update={"domain": case.domain.model_copy(update=intervals), "boundary": case.boundary.model_copy(update=sides)}
+    )
+
+
 class Discretisation:
-    """Mesh, directions, cross-sections and boundary kinds of one case and eps; arrays are coefficients (x, y, 9)."""
+    """Mesh, directions, cross-sections and boundary kinds of one case and eps; arrays are coefficients (x, y, 9).
+
+    fold    whether the mesh is the left half of the domain, the lower half
+    """
 
     def __init__(self, case: "Case", eps: float, options: Options) -> None:
+        self.fold = folds(case, options)
+        case = folded(case, self.fold)
         self.case, self.eps, self.elements = case, eps, options.elements
         self.kinds = tuple(getattr(case.boundary, side).kind for side in SIDES)
         self.theta, self.w = case.velocity.nodes_and_weights()
         self.v1, self.v2 = np.cos(self.theta), np.sin(self.theta)
         self.edges = tuple(
-            make_edges(*interval, options.elements, *self._grading(case, eps, options, axis))
+            make_edges(*interval, options.elements // (1 + self.fold[axis]), *self._grading(case, eps, options, axis))
             for axis, interval in enumerate((case.domain.x, case.domain.y))
         )
         self.h1, self.h2 = (np.diff(edges) for edges in self.edges)
@@ -180,9 +217,17 @@ class Discretisation:
         self.absorbing = bool(np.any(self.sigma_a))
         self.constant = float(np.abs(self.rest).max()) < 1e-14 * float(np.abs(total).max())
         nx, ny, n = self.h1.size, self.h2.size, self.v1.size
-        self.lagged = tuple(kind != "inflow" for kind in self.kinds)
+        self.turn = tuple(
+            1 if pair[1] == "specular" else 0 if pair[0] == "specular" else -1
+            for pair in (self.kinds[:2], self.kinds[2:])
+        )
+        self.lagged = tuple(
+            kind == "periodic" or (kind == "specular" and self.turn[s // 2] != s % 2)
+            for s, kind in enumerate(self.kinds)
+        )
+        blocks = int(np.gcd(n // 4, BLOCKS))
         self.shape, self.trace_shapes = (nx, ny, 9), ((2, ny, 3, n), (2, nx, 3, n))
-        self.mean, self.work = np.empty((4, nx, ny, 9)), np.empty((4, 33 + 3 * ny, n // 4))
+        self.mean, self.work = np.empty((blocks, nx, ny, 9)), np.empty((blocks, 33 + 3 * ny, n // 4 // blocks))
         self.enter = tuple(np.zeros(shape) for shape in self.trace_shapes)
         self.leave = tuple(np.zeros(shape) for shape in self.trace_shapes)
         self.nothing = np.zeros((1, 1, 1, 1))
@@ -217,7 +262,8 @@ class Discretisation:
                 edges = self.edges[s // 2]
                 away = np.abs(0.5 * (edges[1:] + edges[:-1]) - edges[-(s % 2)])
                 nearest = np.minimum(nearest, away[:, None] if s < 2 else away)
-        half = 0.5 * min(float(np.ptp(edges)) for edges in self.edges)
+        halves = [1.0 if "specular" in self.kinds[2 * axis : 2 * axis + 2] else 0.5 for axis in range(2)]
+        half = min(part * float(np.ptp(edges)) for part, edges in zip(halves, self.edges, strict=True))
         return np.minimum((nearest + self.eps / self.total) / half, 1.0)
 
     def _image(self, angle: Array) -> Array:
@@ -296,9 +342,9 @@ class Discretisation:
         keep = g is not None
         blank = self.nothing
         sweep(
-            self.v1, self.v2, self.w, self.eps / self.h1, self.eps / self.h2, tau, self.rest, repeats, iso, d1, d2,
-            blank if memory is None else memory, factor, *self.enter, *self.leave, blank if g is None else g, keep,
-            self.mean, self.work,
+            self.v1, self.v2, self.w, self.mirror[0], self.mirror[2], *self.turn, self.eps / self.h1, self.eps / self.h2,
+            tau, self.rest, repeats, iso, d1, d2, blank if memory is None else memory, factor, *self.enter, *self.leave,
+            blank if g is None else g, keep, self.mean, self.work,
         )  # fmt: skip
         self.sweeps += 1
         return self.mean.sum(axis=0)
@@ -307,10 +353,10 @@ class Discretisation:
         """eps times the traces that enter at the lagged sides, from what leaves."""
         result = []
         for s, kind in enumerate(self.kinds):
-            if kind == "specular":
-                result.append(self.eps * self.leave[s // 2][s % 2][..., self.mirror[s][self.entering[s]]])
-            elif kind == "periodic":
-                result.append(self.eps * self.leave[s // 2][1 - s % 2][..., self.entering[s]])
+            if self.lagged[s]:
+                specular = kind == "specular"
+                images = self.mirror[s][self.entering[s]] if specular else self.entering[s]
+                result.append(self.eps * self.leave[s // 2][s % 2 if specular else 1 - s % 2][..., images])
         return result
 
     def feed(self, traces: list[Array]) -> None:
@@ -387,7 +433,7 @@ class Discretisation:
         total = 0.0
         c = rho.reshape(*rho.shape[:2], 3, 3)
         for s in range(4):
-            if self.lagged[s]:
+            if self.kinds[s] != "inflow":
                 continue
             v, h = (self.v1, self.h2) if s < 2 else (self.v2, self.h1)
             normal = np.abs(v) * self.w
@@ -398,6 +444,47 @@ class Discretisation:
             leaving = self.leave[s // 2][s % 2][:, 0] @ (normal * out) + mean * normal[out].sum() / self.eps
             total += float(h @ (leaving - self.enter[s // 2][s % 2][:, 0] @ (normal * self.entering[s])))
         return total
+
+
+class Place:
+    """The fields at the points of a result's grid; beyond a fold they are mirror images, on it the mean of both sides.
+
+    side    per axis 1 before the fold, 0 on it, -1 beyond, for every point
+    """
+
+    def __init__(self, mesh: Discretisation, centres: Mapping[str, Array]) -> None:
+        self.mesh, self.matrices, self.side = mesh, [], []
+        for axis, edges in enumerate(mesh.edges):
+            before = edges[-1] - centres["xy"[axis]]
+            before[np.abs(before) < 1e-12 * np.ptp(edges)] = 0.0
+            self.side.append(np.sign(before) if mesh.fold[axis] else np.ones(before.size))
+            self.matrices.append(evaluation(edges, edges[-1] - np.abs(before)))
+
+    def at_centres(self, u: Array, odd: tuple[bool, bool] = (False, False)) -> Array:
+        """Coefficients (x, y, 9) at the centres; `odd` if the mirror image in x, in y changes the sign."""
+        nx, ny = u.shape[:2]
+        left, right = (
+            (side if o else np.ones_like(side))[:, None, None] * matrix.reshape(side.size, -1, 3)
+            for matrix, side, o in zip(self.matrices, self.side, odd, strict=True)
+        )
+        return np.einsum("Xxi,xyij,Yyj->XY", left, u.reshape(nx, ny, 3, 3), right, optimize=True)
+
+    def fields(self, rho: Array, g: Array, distribution: bool) -> dict[str, Array]:
+        """rho, J1, J2 and, if wanted, f (x, y, angle)."""
+        mesh = self.mesh
+        fields = {
+            "rho": self.at_centres(rho),
+            "J1": self.at_centres(g @ (mesh.w * mesh.v1), (True, False)),
+            "J2": self.at_centres(g @ (mesh.w * mesh.v2), (False, True)),
+        }
+        if distribution:
+            f = np.stack([self.at_centres(g[..., k]) for k in range(mesh.w.size)], axis=-1)
+            f = fields["rho"][..., None] + mesh.eps * f
+            there = 0.5 + 0.5 * self.side[0][:, None, None], 0.5 + 0.5 * self.side[1][:, None]
+            for own, mirror in zip(there, (mesh.mirror[0], mesh.mirror[2]), strict=True):
+                f = own * f + (1.0 - own) * f[..., mirror]
+            fields["f"] = f
+        return fields
 
 
 class Scheme(SchemeBase):
@@ -500,9 +587,7 @@ class Scheme(SchemeBase):
         source = source_at(0.0)
         if rays is None:
             mesh.inflow(0.0)
-        place = tuple(
-            evaluation(edges, self.coordinates(case, options)[a]) for edges, a in zip(mesh.edges, "xy", strict=True)
-        )
+        place = Place(mesh, self.coordinates(case, options))
         times, output, done, clock = case.domain.output_times, 0, 0, 0.0
         for dt, count in plan:
             P = None
@@ -550,7 +635,7 @@ class Scheme(SchemeBase):
                 there = float((mesh.area * rho[..., 0]).sum())
                 scalars = {"drift_mass": abs(there - mass) / max(abs(mass), 1e-300), "sweeps": float(mesh.sweeps)}
                 state = {"rho": rho.copy(), "g": g.copy(), "packed": packed, "rate": rate, "mass": mass, "t": t}
-                fields = self._fields(mesh, place, rho, g, options.distribution)
+                fields = place.fields(rho, g, options.distribution)
                 if rays is not None:
                     centres = self.coordinates(case, options)
                     X, Y = centres["x"][:, None], centres["y"]
@@ -573,24 +658,3 @@ class Scheme(SchemeBase):
             f[..., k] = mesh.project(case.initial.f(x=x, y=y, v1=v1, v2=v2, eps=eps))
         rho = f @ mesh.w
         return rho, (f - rho[..., None]) / eps
-
-    @staticmethod
-    def _fields(
-        mesh: Discretisation, place: tuple[Array, Array], rho: Array, g: Array, distribution: bool
-    ) -> dict[str, Array]:
-        def at_centres(u: Array) -> Array:
-            nx, ny = u.shape[:2]
-            c = u.reshape(nx, ny, 3, 3, -1)
-            left = place[0].reshape(-1, nx, 3)
-            right = place[1].reshape(-1, ny, 3)
-            out = np.einsum("Xxi,xyijk,Yyj->XYk", left, c, right, optimize=True)
-            return out[..., 0] if u.ndim == 3 else out
-
-        fields = {
-            "rho": at_centres(rho),
-            "J1": at_centres(g @ (mesh.w * mesh.v1)),
-            "J2": at_centres(g @ (mesh.w * mesh.v2)),
-        }
-        if distribution:
-            fields["f"] = fields["rho"][..., None] + mesh.eps * at_centres(g)
-        return fields

@@ -103,16 +103,25 @@ def test_quarter_turns_and_mirrors():
     np.testing.assert_allclose(np.rot90(one, -1), two, rtol=1e-6)
 
 
+@pytest.mark.parametrize("eps", [1.0, 1e-2])
+def test_a_mirror_image_is_not_computed_and_nothing_else_changes(eps):
+    """A formula that names x and y, and a constant all the same, is solved on the whole square."""
+    settings = {"eps": eps, "cells": 8, "nodes": 8, "steps": 3}
+    common = ("reference.split=false", "reference.distribution=true", "reference.cells=9", LATE)
+    quarter = last(*common, **settings)
+    whole = last(*common, "equation.source='1 + 0*x*y'", **settings)
+    assert whole.state["rho"].size > 3 * quarter.state["rho"].size
+    for name, value in quarter.fields.items():
+        np.testing.assert_allclose(value, whole.fields[name], atol=1e-9 * np.abs(value).max(), err_msg=name)
+
+
 def test_quarter_of_a_symmetric_problem_with_specular_sides():
+    """The reflecting sides at the left and below, at the right and above: each is swept to first."""
     whole = last("reference.split=false", eps=0.3, cells=18).fields["rho"]
-    quarter = (
-        "reference.split=false",
-        "domain.x=[0.0, 1.0]",
-        "domain.y=[0.0, 1.0]",
-        "boundary.left='specular'",
-        "boundary.bottom='specular'",
-    )
-    np.testing.assert_allclose(last(*quarter, eps=0.3).fields["rho"], whole[9:, 9:], rtol=1e-6)
+    for low, sides, part in ((0.0, ("left", "bottom"), whole[9:, 9:]), (-1.0, ("right", "top"), whole[:9, :9])):
+        box = (f"domain.{axis}=[{low}, {low + 1.0}]" for axis in "xy")
+        quarter = last("reference.split=false", *box, *(f"boundary.{side}='specular'" for side in sides), eps=0.3)
+        np.testing.assert_allclose(quarter.fields["rho"], part, rtol=1e-6)
 
 
 def test_variable_scattering_inside_cells():
