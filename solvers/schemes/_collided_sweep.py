@@ -118,10 +118,16 @@ class Sweeper:
     def prepare(self, tau: float) -> None:
         """Invert the local matrices of step tau."""
         self.tau, self.rate = tau, tau / (self.eps * self.h)
+        ratio = tau * self.scatter[:, 0, 0] / (1.0 + tau * self.total[:, 0, 0])  # of the iteration, cell by cell
+        self.contraction = float(ratio.max())
         invert(self.total, self.local, self.v, self.rate, tau, self.inverse)
 
     def solve(self, state: Array, q: Array, rho: Array, tolerance: float = 1e-8) -> tuple[Array, Array]:
-        """f of the stage, (block, cell, mode, ordinate), and <f>; `rho` starts the iteration."""
+        """f of the stage, (block, cell, mode, ordinate), and <f>; `rho` starts the iteration.
+
+        It ends when what is left of the geometric series, contraction/(1 - contraction) of the last change, is below `tolerance`.
+        """
+        left = self.contraction / (1.0 - self.contraction)
         f = np.empty_like(state)
         for _ in range(400):
             isotropic = self.tau * (np.einsum("cij,cj->ci", self.scatter, rho) + q)
@@ -129,7 +135,7 @@ class Sweeper:
             new = self.means.sum(axis=0)
             change, size = np.abs(new - rho).max(), np.abs(new).max()
             rho = new
-            if change <= tolerance * size:
+            if left * change <= tolerance * size:
                 return f, rho
         raise NumericalError(
             f"the source iteration does not converge at eps = {self.eps:g}, step {self.tau:.2g}; more reference.steps help"

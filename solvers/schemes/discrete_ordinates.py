@@ -349,7 +349,9 @@ class Scheme(SchemeBase):
                 if done <= skip:
                     continue
                 if lu is None:
-                    lu = splu(sp.csc_array(sp.diags_array(inertia) + GAMMA * dt * A))
+                    matrix = sp.csc_array(sp.diags_array(inertia) + GAMMA * dt * A)
+                    # the diagonal of an implicit stage needs no pivots, and without them the factors are no larger than A
+                    lu = splu(matrix, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
                 k: list[Array] = []
                 for a, c in zip(STAGES, NODES, strict=True):
                     state = y + dt * sum((aj * kj for aj, kj in zip(a[:-1], k, strict=True)), np.zeros_like(y))
