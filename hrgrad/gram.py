@@ -1,14 +1,14 @@
 r"""The Gramian Q = J J^T and the combination w J, accurate at the price of bandwidth.
 
 A float32 product J @ J.T over P = 1e6 columns loses up to 4e-4 of a cosine, and hides every angle to pi below 0.03.
-Here J is cut into blocks of c columns (a view, no copy) that stay in the cache, `bmm` gives the P/c small Gramians, and these
-are summed in float64:
+Here J is cut into blocks of c columns (a view, no copy), whose P/c small Gramians are summed in float64:
 
     Q_ij = sum_b [ sum_{k in block b} J_ik J_jk ]_float32,   error of a cosine about 1e-8.
 
-Q is symmetric: its rows are taken in bands, each multiplied with itself and the rows after it only. For m <= 12 bands of 4 rows
-are the fastest (8 rows of 1e6 columns: 3.9 ms, 4.6 ms in one band, 8.7 ms for J @ J.T, one core), above that bands of 16
-and 32, where the product runs at the full rate of the matrix units; short gradients are taken in one band.
+On a GPU, and with more than TWO CPU threads, all blocks are one `bmm`. Otherwise numpy multiplies them, one thread: OpenBLAS,
+unlike a `bmm`, takes a product as small as 4 x 1000 x m without rearranging its factors first. Q is symmetric: bands of 4 rows
+are multiplied with themselves and the rows after them only, CACHED numbers of J at a time, so that every band but the first
+reads them from the cache (8 rows of 1e6 columns: 1.5 ms, 3.7 ms by `bmm`, 8.6 ms for J @ J.T, one core).
 
 `accurate=True` converts the blocks to float64 before the product: full double precision for float32 gradients.
 The combination has the same cancellation when gradients nearly oppose each other; `combine(accurate=True)` works in
@@ -19,12 +19,17 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from .method import Array
+
 BLOCK = 1024
-SHORT = 1 << 16
 CHUNK = 1 << 15
+CACHED = 1 << 20
+TWO = 2
 #: columns whose products are summed in single precision; longer ones lose digits of a cosine (4e-8 here, 6e-5 over 1e6)
 PIECE = 8192
 
@@ -42,33 +47,43 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
             part = J[:, start : start + CHUNK].to(torch.float64)
             Q.addmm_(part, part.T)
         return Q
-    block, group = _shape(m, size)
+    block = _block(size)
+    if _numpy_multiplies(J):
+        return torch.from_numpy(_banded(J.numpy(), block))
     whole = size // block * block
-    body = J[:, :whole].reshape(m, -1, block).transpose(0, 1)
-    if m <= group or J.is_cuda:
-        Q = torch.bmm(body, body.transpose(1, 2)).sum(0, dtype=torch.float64)
-    else:
-        Q = torch.empty(m, m, dtype=torch.float64, device=J.device)
-        for row in range(0, m, group):
-            band = torch.bmm(body[:, row : row + group], body[:, row:].transpose(1, 2)).sum(0, dtype=torch.float64)
-            Q[row : row + group, row:] = band
-            Q[row:, row : row + group] = band.T
-    if whole < size:
-        tail = J[:, whole:]
-        Q += tail @ tail.T
-    return Q
+    body, tail = J[:, :whole].reshape(m, -1, block).transpose(0, 1), J[:, whole:]
+    return torch.bmm(body, body.transpose(1, 2)).sum(0, dtype=torch.float64) + tail @ tail.T
+
+
+def _numpy_multiplies(J: Tensor) -> bool:
+    return J.is_cpu and torch.get_num_threads() <= TWO and J.dtype in (torch.float32, torch.float64)
 
 
 @cache
-def _shape(m: int, size: int) -> tuple[int, int]:
-    """Columns in a block and rows in a band: what was measured to be the fastest; no columns are left over where that can be."""
-    if m > 12:
-        block, group = 4 * BLOCK, m if m <= 16 else 16 if m <= 32 else 32
-    elif size < SHORT:
-        block, group = BLOCK, m
-    else:
-        block, group = BLOCK if m <= 4 or size < 4 * SHORT else BLOCK // 2, 4
-    return next((b for b in range(block, 3 * block // 4, -1) if size % b == 0), block), group
+def _block(size: int) -> int:
+    """Columns in a block: none are left over where that can be."""
+    return next((b for b in range(BLOCK, 3 * BLOCK // 4, -1) if size % b == 0), BLOCK)
+
+
+def _banded(J: NDArray[np.float32], block: int) -> Array:
+    """The upper half of Q band by band, then its mirror image."""
+    m, size = J.shape
+    whole = size // block * block
+    band = min(4, (m + 1) // 2) if m <= 32 else 8
+    step = max(1, CACHED // (m * block)) * block
+    with np.errstate(all="ignore"):  # what is not finite is reported by name later
+        tail = J[:, whole:]
+        Q = (tail @ tail.T).astype(np.float64)
+        for start in range(0, whole, step):
+            part = J[:, start : min(start + step, whole)].reshape(m, -1, block)
+            left, right = part.transpose(1, 0, 2), part.transpose(1, 2, 0)
+            for row in range(0, m, band):
+                # the last band begins a column early: of a matrix by its own transpose numpy makes a `syrk`, slow when small
+                first = row if row + band < m else max(row - 1, 0)
+                products = left[:, row : row + band] @ right[:, :, first:]
+                Q[row : row + band, first:] += products.sum(0, dtype=np.float64)
+    np.copyto(Q, Q.T, where=np.tri(m, k=-1, dtype=bool))
+    return Q
 
 
 def gramian_row(J: Tensor, row: int) -> Tensor:
@@ -83,9 +98,12 @@ def gramian_row(J: Tensor, row: int) -> Tensor:
 
 def combine(weights: Tensor, J: Tensor, accurate: bool = False) -> Tensor:
     """sum_i w_i g_i of shape (P,), in the type of J; `accurate` sums in float64 and rounds once."""
-    J = J.detach()
+    J, weights = J.detach(), weights.detach()
     if not accurate or J.dtype == torch.float64:
-        return weights.to(J.device, J.dtype) @ J
+        if not _numpy_multiplies(J):
+            return weights.to(J.device, J.dtype) @ J
+        rows = J.numpy()
+        return torch.from_numpy(np.dot(weights.cpu().numpy().astype(rows.dtype), rows))
     weights = weights.to(J.device, torch.float64)
     update = torch.empty(J.shape[1], dtype=J.dtype, device=J.device)
     for start in range(0, J.shape[1], CHUNK):

@@ -7,7 +7,7 @@ rotating it towards v only shrinks its polar angle:
     K_ij = u_i . u_j = (C_ij - p_i p_j) / (s_i s_j),                       s = sin(theta)
 
 **Box.** r_i . a_j = cos phi_i p_j + sin phi_i s_j K_ij >= 0 for all j exactly when phi_i <= top_i,
-tan(top_i) = min over K_ij < 0 of p_j / (-s_j K_ij): inside the box r_i is in the dual cone, between a_i and v, and no two
+cot(top_i) = max over K_ij < 0 of -s_j K_ij / p_j: inside the box r_i is in the dual cone, between a_i and v, and no two
 rotated gradients conflict, whatever the angles.
 
 **Energy (16)**  E = 1/(m(m-1)) sum_{i<j} (1 - r_i.r_j) + lambda/(4m) sum_i |r_i - a_i|^2.  -E is, up to a constant, a CONVEX function
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .method import Array
+from .method import TINY, Array
 
 ALIGNED = 1e-9
 SWEEPS = 200
@@ -47,11 +47,8 @@ class Polar:
 
     def top(self) -> Array:
         """Largest polar angles for which every r_i opposes no gradient."""
-        reach = self.K * self.s
-        np.minimum(reach, 0.0, out=reach)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            tangent = np.where(reach < 0.0, np.maximum(self.p, 0.0) / -reach, np.inf).min(1)
-        top: Array = np.minimum(np.arctan(tangent), self.theta)
+        cotangent = -(self.K * (self.s / np.maximum(self.p, TINY))).min(1)
+        top: Array = np.minimum(np.arctan2(1.0, np.maximum(cotangent, 0.0)), self.theta)
         return top
 
     def rotated(self, phi: Array) -> tuple[Array, Array, Array]:
@@ -90,44 +87,43 @@ def settle(
 ) -> Array:
     """The stationary point of E that the monotone steps reach from phi; only `turning` angles move, in [0, top]."""
     m = len(phi)
-    pair, stay = 1.0 / (m * (m - 1)), penalty / (2.0 * m)
-    fixed_cos, fixed_sin = stay * q.p, stay * q.s
-    K = pair * q.K
+    pair, stay = np.full(m, 1.0 / (m * (m - 1))), penalty / (2.0 * m)
+    K, fixed_cos, fixed_sin = pair * q.K, stay * q.p, stay * q.s
     low, high = np.where(turning, 0.0, phi), np.where(turning, top, phi)
     for sweep in range(SWEEPS):
-        A = pair * np.cos(phi).sum() + fixed_cos
-        B = K @ np.sin(phi) + fixed_sin
+        A, B = pair @ np.cos(phi) + fixed_cos, K @ np.sin(phi) + fixed_sin
         new = np.minimum(np.maximum(np.arctan2(B, A), low), high)
-        change = float(np.abs(new - phi).max())
-        phi = new
-        if change < tolerance:
+        change, phi = new - phi, new
+        if change @ change < tolerance * tolerance:
             break
         if sweep % POLISH == POLISH - 1:
-            phi = _newton(q, phi, top, turning, pair, stay)
+            phi = _newton(phi, low, high, K, pair, fixed_cos, fixed_sin)
     return phi
 
 
-def _newton(q: Polar, phi: Array, top: Array, turning: NDArray[np.bool_], pair: float, stay: float) -> Array:
-    """One Newton step on the angles inside the box, where the Hessian is positive there and the step is small."""
-    f = (turning & (phi > 0.0) & (phi < top)).nonzero()[0]
-    if not len(f):
+def _newton(phi: Array, low: Array, high: Array, K: Array, pair: Array, fixed_cos: Array, fixed_sin: Array) -> Array:
+    """One Newton step on the angles inside the box, where the Hessian is positive there and the step is small.
+
+    The others are held by a unit row of the system.
+    """
+    free = (phi > low) & (phi < high)
+    if not free.any():
         return phi
     c, s = np.cos(phi), np.sin(phi)
-    A = pair * (c.sum() - c) + stay * q.p
-    B = pair * (q.K @ s - s) + stay * q.s
-    slope, bend = A * s - B * c, A * c + B * s
-    H = -pair * (s[f, None] * s[f] + (c[f, None] * c[f]) * q.K[f[:, None], f])
-    H.reshape(-1)[:: len(f) + 1] = bend[f]
+    A, B = pair @ c + fixed_cos, K @ s + fixed_sin  # with the own terms, which cancel in the slope
+    slope, bend = free * (A * s - B * c), A * c + B * s - pair
+    c, s = free * c, free * s
+    H = -pair * s[:, None] * s - c[:, None] * c * K
+    H.reshape(-1)[:: len(phi) + 1] = np.where(free, bend, 1.0)
     try:
         np.linalg.cholesky(H)
     except np.linalg.LinAlgError:
         return phi
-    step = np.linalg.solve(H, slope[f])
+    step = np.linalg.solve(H, slope)
     if np.abs(step).max() > 0.2:
         return phi
-    new = phi.copy()
-    new[f] = np.minimum(np.maximum(phi[f] - step, 0.0), top[f])
-    return new
+    held: Array = np.minimum(np.maximum(phi - step, low), high)
+    return held
 
 
 def descend(q: Polar, phi: Array, low: Array, top: Array, penalty: float, steps: int, lr: float) -> Array:

@@ -39,12 +39,13 @@ class Method(AbstractMethod):
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        n = problem.norms
-        live = np.flatnonzero(n > 0.0)
+        n, C = problem.norms, problem.cosines
+        live = n > 0.0
         w = np.zeros(len(n))
-        if len(live):
-            C, length = problem.cosines[np.ix_(live, live)], n[live]
-            b = length + length @ dual_projections(C)
+        if not live.all():
+            n, C = n[live], C[np.ix_(live, live)]
+        if len(n):
+            b = n + n @ dual_projections(C)
             if not vanishes(C, b):
-                w[live] = b / length / len(n)
+                w[live] = b / n / len(w)
         return weighted(w, "ok" if w.any() else "stationary"), state

@@ -153,6 +153,10 @@ class OnDevice(torch.Tensor):
     def is_cuda(self):
         return True
 
+    @property
+    def is_cpu(self):
+        return False
+
     def cpu(self):
         OnDevice.waits += 1
         return self.as_subclass(torch.Tensor)
