@@ -69,11 +69,19 @@ def load_method(name: str) -> Any:
     return _methods.load(name)
 
 
+def _titles() -> dict[str, str]:
+    return {load_method(method).title: method for method in _methods.names()}
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOME, *_titles(), "load_method", "method_names"])
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
     if not name.startswith("_"):
-        titles = {load_method(method).title: method for method in _methods.names()}
+        titles = _titles()
         if name in titles:
             return import_module(".aggregator", __name__).make_aggregator(titles[name])
         raise AttributeError(f"hrgrad has no {name!r}.{nearest(name, sorted([*_HOME, *titles]))}")

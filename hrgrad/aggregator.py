@@ -18,7 +18,7 @@ batch. A method whose update is Adam's step already (`Method.is_step`) is follow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .jacobians import check_losses, jacobian, list_parameters
+from .jacobians import Parameters, check_losses, jacobian, list_parameters
 from .method import Array, Direction, State
 from .problem import Problem
 
@@ -38,7 +38,10 @@ def aggregate(
 
     Random methods draw from `generator`, else from torch's global one.
     """
-    return Aggregator(method, generator or torch.default_generator, **options)(J, losses)
+    update = Aggregator(method, generator or torch.default_generator, **options)(J, losses)
+    if not update.is_cuda and not bool(torch.isfinite(update).all()):
+        Problem(J).finite(method)
+    return update
 
 
 class Aggregator:
@@ -68,10 +71,17 @@ class Aggregator:
     def __call__(
         self, J: Tensor, losses: Tensor | None = None, tasks: Sequence[int] | None = None, m: int | None = None
     ) -> Tensor:
-        """The update (P,) for J (m, P), in the dtype of J. With `tasks` J holds the gradients of these alone, of m."""
+        """The update (P,) for J (m, P), in the dtype of J. With `tasks` J holds the gradients of these alone, of m.
+
+        A method that needs the losses alone does not look at the gradients: what is not finite among them comes through.
+        """
+        if isinstance(J, Tensor) and torch.is_autocast_enabled(J.device.type):  # angles do not survive half precision
+            with torch.autocast(J.device.type, enabled=False):
+                return self(J, losses, tasks, m)
         if tasks is None:
             problem = Problem(J)
         else:
+            self._check_one_by_one()
             known = m or self.m or None
             if known is None:
                 raise ValueError(
@@ -80,13 +90,18 @@ class Aggregator:
             problem = Problem(J, m=known, rows=tuple(tasks))
         if losses is not None:
             rows = problem.m if tasks is None else len(tasks)
-            if losses.shape != (rows,):
-                raise ValueError(f"{self.name}: losses must have shape ({rows},), found {tuple(losses.shape)}")
+            if not isinstance(losses, Tensor) or losses.shape != (rows,):
+                found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+                raise ValueError(f"{self.name}: losses must be a tensor of shape ({rows},), found {found}")
             if self.method.needs != "jacobian":  # the others take their losses over themselves, where they need them
                 losses = problem.bring(losses)
         update = self._step(problem, losses).update(problem)
         problem.J = None  # diagnostics need what is m-dimensional alone: m x P numbers are not kept for them
         return update
+
+    def _check_one_by_one(self) -> None:
+        if not self.method.is_step(self.options):
+            raise ValueError(f"{self.name} combines all losses at every step; tasks goes with methods with momenta")
 
     def diagnostics(self) -> dict[str, Array]:
         """`hrgrad.diagnostics` of the last step. The cosines of the update with the gradients need weights: else nan."""
@@ -112,23 +127,24 @@ class Aggregator:
     def backward(
         self,
         losses: Sequence[Tensor] | Tensor,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         tasks: Sequence[int] | None = None,
         m: int | None = None,
         retain_graph: bool = False,
     ) -> None:
-        """Write the combined update into `.grad` of the parameters; one not used by a loss has no share from it.
+        """Write the combined update into `.grad` of the parameters, over what was there; one not used by a loss has no
+        share from it, and one that is listed twice (models with a common part) counts once.
 
         losses   m scalars, or a tensor (m,); with `tasks` those of these tasks alone
         """
         rows = check_losses(losses)
-        params = [p for p in list_parameters(list(parameters)) if p.requires_grad]
+        params = [p for p in dict.fromkeys(list_parameters(parameters)) if p.requires_grad]
         if not params:
             raise ValueError(f"{self.name}: none of the parameters requires a gradient")
         values = torch.stack([loss.detach() for loss in rows])
         if self.method.needs == "losses":
             if tasks is not None:
-                raise ValueError(f"{self.name} combines all losses at every step; tasks goes with methods with momenta")
+                self._check_one_by_one()
             self._backward_of_the_sum(rows, values, params, retain_graph)
             return
         J = jacobian(losses if isinstance(losses, Tensor) else rows, params, retain_graph=retain_graph)
@@ -149,7 +165,8 @@ class Aggregator:
             raise TypeError(f"method {self.name!r} says that it needs the losses alone, but gave no weights")
         weights = [w.to(loss.dtype).reshape(loss.shape) for w, loss in zip(found.weights.unbind(), rows, strict=True)]
         seeds = [w.to(loss.device, non_blocking=True) for w, loss in zip(weights, rows, strict=True)]
-        grads = torch.autograd.grad(rows, params, seeds, retain_graph=retain_graph, allow_unused=True)
+        found_grads = torch.autograd.grad(rows, params, seeds, retain_graph=retain_graph, allow_unused=True)
+        grads = [None if g is None else g.to_dense() for g in found_grads]
         # on a GPU the look would be a second transfer: there the next step's losses tell
         if not values.is_cuda and not all(bool(torch.isfinite(g).all()) for g in grads if g is not None):
             raise ValueError(f"{self.name}: the gradient of the weighted sum is not finite, though all losses are")

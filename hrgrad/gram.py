@@ -98,12 +98,12 @@ def gramian_row(J: Tensor, row: int) -> Tensor:
 
 def combine(weights: Tensor, J: Tensor, accurate: bool = False) -> Tensor:
     """sum_i w_i g_i of shape (P,), in the type of J; `accurate` sums in float64 and rounds once."""
+    if (not accurate or J.dtype == torch.float64) and _numpy_multiplies(J):
+        rows = J.numpy(force=True)
+        return torch.from_numpy(np.dot(weights.numpy(force=True).astype(rows.dtype), rows))
     J, weights = J.detach(), weights.detach()
     if not accurate or J.dtype == torch.float64:
-        if not _numpy_multiplies(J):
-            return weights.to(J.device, J.dtype) @ J
-        rows = J.numpy()
-        return torch.from_numpy(np.dot(weights.cpu().numpy().astype(rows.dtype), rows))
+        return weights.to(J.device, J.dtype) @ J
     weights = weights.to(J.device, torch.float64)
     update = torch.empty(J.shape[1], dtype=J.dtype, device=J.device)
     for start in range(0, J.shape[1], CHUNK):

@@ -27,13 +27,13 @@ component one backward pass of a sum over the points, q passes in place of n q r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-Parameters = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+Parameters = Tensor | Iterable[Tensor] | Mapping[str, Tensor]
 
 MEMORY = 1 << 30
 
@@ -188,5 +188,5 @@ def _write(rows: Tensor, listed: list[Tensor], grads: Sequence[Tensor | None]) -
     start = 0
     for p, g in zip(listed, grads, strict=True):
         if g is not None:
-            rows[:, start : start + p.numel()] = g.reshape(len(rows), -1)
+            rows[:, start : start + p.numel()] = g.to_dense().reshape(len(rows), -1)
         start += p.numel()

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .gram import combine, gramian_row
+from .gram import combine, gramian, gramian_row
 from .method import Array, Direction, Measure, State
 from .problem import CANCELLATION, Problem
 
@@ -44,6 +44,8 @@ def momentum_state(m: int) -> State:
 def renew_rows(Q: torch.Tensor, M: torch.Tensor, rows: list[int]) -> torch.Tensor:
     """Q = M M^T after the given rows of M have changed: a matrix-vector product for each, nothing for the others."""
     lines = torch.stack([gramian_row(M, row) for row in rows]).cpu()
+    if not bool(torch.isfinite(lines).all()):  # squares beyond single precision, or no numbers at all
+        lines = gramian(M, accurate=True)[rows].cpu()
     if not bool(torch.isfinite(lines).all()):
         bad = next(k for k, row in enumerate(rows) if not bool(torch.isfinite(lines[k, row])))
         raise ValueError(f"the gradient of loss {rows[bad]} is not finite (NaN or infinity)")

@@ -10,6 +10,8 @@ wanted common direction is then the SMALLEST singular direction.
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -48,13 +50,14 @@ class Problem:
                 raise ValueError(f"the Gramian must be square with one row per loss, found {shape}")
             given = shape[0]
         if rows is not None:
-            if m is None or given != len(rows) or not all(0 <= row < m for row in rows) or len(set(rows)) != len(rows):
+            known = m is not None and all(isinstance(row, Integral) and 0 <= row < m for row in rows)
+            if not known or given != len(rows) or len(set(rows)) != len(rows):
                 raise ValueError(f"rows={rows} must name {given} different tasks of m={m}")
         elif m is not None and given is not None and m != given:
             raise ValueError(f"m = {m}, but {given} gradients were given")
         if m is None and given is None:
             raise ValueError("a Problem needs J, a Gramian, or at least m")
-        self.J, self.rows = None if J is None else J.detach(), rows
+        self.J, self.rows = J.detach() if J is not None and J.requires_grad else J, rows
         self.m: int = m if m is not None else int(given or 0)
         self.dtype = torch.float64 if J is None else J.dtype
         self._gramian: Array | None = None
@@ -92,9 +95,12 @@ class Problem:
         self._accept(both[: -len(values)].reshape(self.m, self.m).numpy())
         return both[-len(values) :]
 
-    def _accept(self, Q: Array) -> None:
+    def _accept(self, Q: Array, final: bool = True) -> None:
+        """Take Q over; what is not finite is reported, or left aside where Q can be had more accurately."""
         if not np.isfinite(Q).all():
-            self._complain(Q)
+            if final:
+                self._complain(Q)
+            return
         norms = np.sqrt(Q.diagonal())
         positive = norms > 0.0
         scale = norms if positive.all() else np.where(positive, norms, 1.0)
@@ -117,17 +123,16 @@ class Problem:
     def _compute(self) -> None:
         if self.J is None:
             raise ValueError("this method needs gradients: the Problem has neither J nor a Gramian")
+        single = self.J.dtype != torch.float64 and not self.J.is_cuda
         # on a GPU double precision costs less than asking twice
-        self._accept(gramian(self.J, accurate=self.J.is_cuda).cpu().numpy())
-        if not self.J.is_cuda and self.J.dtype != torch.float64 and self._doubtful():
+        self._accept(gramian(self.J, accurate=self.J.is_cuda).cpu().numpy(), final=not single)
+        if single and self._doubtful():
             self._accept(gramian(self.J, accurate=True).cpu().numpy())
 
     def _doubtful(self) -> bool:
-        """Whether single-precision blocks may have lost what matters: tiny squares, or nearly dependent gradients."""
-        assert self._norms is not None
-        assert self._cosines is not None
+        """Whether single-precision blocks may have lost what matters: squares out of its range, or near dependence."""
         C = self._cosines
-        if self._norms.min() < 1e-12:
+        if C is None or self._norms is None or self._norms.min() < 1e-12:
             return True
         if len(C) <= 2:
             return len(C) == 2 and 1.0 - float(C[0, 1]) ** 2 < PIVOT

@@ -355,11 +355,18 @@ def second_call(rows):
         (lambda: hrgrad.HRGrad().backward([LEAF.sum()], []), "at least one parameter"),
         (lambda: hrgrad.HRGrad().backward([LEAF.sum()], [LEAF.detach()]), "none of the parameters requires"),
         (lambda: hrgrad.HRGrad().backward([LEAF], [LEAF]), r"loss 0 must be a scalar .* \(3,\)"),
-        (lambda: hrgrad.HRGrad()(torch.eye(3), torch.ones(2)), r"losses must have shape \(3,\), found \(2,\)"),
+        (
+            lambda: hrgrad.HRGrad()(torch.eye(3), torch.ones(2)),
+            r"losses must be a tensor of shape \(3,\), found \(2,\)",
+        ),
+        (lambda: hrgrad.FAMO()(torch.eye(3), [1.0, 2.0, 3.0]), r"losses must be a tensor of shape \(3,\), found list"),
         (lambda: second_call(2), "2 losses were given, but the state is of 3"),
         (lambda: hrgrad.MConFIG()(torch.eye(1, 3), tasks=[1]), "needs m"),
         (lambda: hrgrad.MConFIG()(torch.eye(1, 3), tasks=[4], m=3), "must name 1 different tasks of m=3"),
+        (lambda: hrgrad.MConFIG()(torch.eye(1, 3), tasks=[0.5], m=3), "must name 1 different tasks of m=3"),
         (lambda: hrgrad.LS().backward([LEAF.sum()], [LEAF], tasks=[0], m=2), "combines all losses"),
+        (lambda: hrgrad.HRGrad()(torch.eye(1, 3), tasks=[0], m=3), "combines all losses"),
+        (lambda: hrgrad.RGB().backward([LEAF.sum()], [LEAF], tasks=[0], m=2), "combines all losses"),
         (lambda: Aggregator("hgrad"), "Did you mean 'hrgrad'"),
         (lambda: hrgrad.HRGrad(penlty=1.0), "Did you mean 'penalty'"),
         (lambda: restore("config", momenta()), "a state of method 'hrgrad' does not fit 'config'"),
@@ -371,3 +378,85 @@ def second_call(rows):
 def test_one_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_call_names_the_loss_whose_gradient_is_not_finite(name):
+    J = torch.ones(3, 2000)
+    J[1, 1500] = float("nan")
+    with pytest.raises(ValueError, match="the gradient of loss 1 is not finite"):
+        hrgrad.aggregate(name, J, torch.ones(3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("power", [80, -80])
+def test_single_precision_gradients_whose_squares_leave_its_range(name, power):
+    """1e24 and 1e-24: the update scales with them, exactly where the method claims it, and is finite in any case."""
+    J = torch.randn(4, 3000, generator=torch.Generator().manual_seed(0))
+    u, v = (hrgrad.aggregate(name, c * J, torch.ones(4), torch.Generator().manual_seed(0)) for c in (1.0, 2.0**power))
+    assert torch.isfinite(v).all()
+    method = hrgrad.load_method(name)
+    assert float(v.abs().max()) > 0.0 or method.is_step(method.Options.read()), "Adam's own squares may leave it"
+    if "scale_equivariant" in method.properties:
+        torch.testing.assert_close(v / 2.0**power, u, rtol=1e-4, atol=1e-5 * float(u.abs().max()))
+
+
+def test_single_precision_one_task_per_step_whose_squares_leave_its_range():
+    J, aggregator = 1e25 * torch.randn(3, 3000, generator=torch.Generator().manual_seed(0)), hrgrad.MConFIG()
+    for task in (0, 1, 2, 0):
+        update = aggregator(J[task : task + 1], tasks=[task], m=3)
+    assert torch.isfinite(update).all()
+    M = aggregator.state["momenta"].double()
+    torch.testing.assert_close(
+        aggregator.state["moment_gramian"], M @ M.T, rtol=1e-6, atol=1e-6 * float((M @ M.T).max())
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_within_autocast_nothing_is_rounded_to_half_precision(name, threads):
+    J, before = torch.randn(4, 3000, generator=torch.Generator().manual_seed(0)), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        here, there = (Aggregator(name, torch.Generator().manual_seed(0)) for _ in range(2))
+        for _ in range(2):
+            u = here(J, torch.ones(4))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                v = there(J, torch.ones(4))
+    finally:
+        torch.set_num_threads(before)
+    assert v.dtype == torch.float32
+    torch.testing.assert_close(v, u)
+
+
+def test_a_part_that_two_models_have_in_common_counts_once():
+    encoder = torch.nn.Linear(3, 4)
+    one, two = (torch.nn.Sequential(encoder, torch.nn.Linear(4, 1)) for _ in range(2))
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+
+    def norms(parameters):
+        aggregator = hrgrad.HRGrad()
+        aggregator.backward([one(x).square().mean(), (two(x) - 1.0).square().mean()], parameters)
+        return torch.from_numpy(aggregator.diagnostics()["norms"])
+
+    once = [*encoder.parameters(), *one[1].parameters(), *two[1].parameters()]
+    torch.testing.assert_close(norms([*one.parameters(), *two.parameters()]), norms(once))
+    torch.testing.assert_close(norms(dict(enumerate(once))), norms(once))
+
+
+@pytest.mark.parametrize("make", [hrgrad.HRGrad, hrgrad.LS])
+def test_sparse_gradients_of_an_embedding(make):
+    def grads(sparse):
+        torch.manual_seed(0)
+        table, head = torch.nn.Embedding(10, 4, sparse=sparse), torch.nn.Linear(4, 1)
+        y = head(table(torch.tensor([1, 2, 2])))
+        make().backward([y.square().mean(), (y - 1.0).square().mean()], [*table.parameters(), *head.parameters()])
+        return table.weight.grad
+
+    assert not grads(True).is_sparse
+    torch.testing.assert_close(grads(True), grads(False))
+
+
+def test_a_prompt_completes_the_names():
+    assert {"HRGrad", "ConFIG", "aggregate", "jacobian", "method_names"} <= set(dir(hrgrad))
+    assert all(hasattr(hrgrad, name) for name in dir(hrgrad))
