@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import typer
 
-from solvers.estimate import Estimate, Estimator
+from solvers.estimate import GRIDS, Estimate, Estimator
 from solvers.problem.case import Case
+from solvers.problem.distance import on_grid
 from solvers.problem.read import case_from_data
 from solvers.problem.registry import limits, schemes
 from solvers.problem.result import Result, atomic_hdf5, checkpoint_path, open_hdf5, read_tree, write_tree
@@ -95,7 +96,8 @@ def refined(run: "ReferenceRun") -> tuple[Case | None, str]:
         data["reference"] = {**case.reference, **changed}
     better = case_from_data(data, ENGINES, case.name)
     options = run.scheme.Options.model_validate(better.reference)
-    cost = run.scheme.plan(better, min(better.knudsen.all), options)
+    largest, finest = run.scheme.at(better, min(better.knudsen.all), options)
+    cost = run.scheme.plan(largest, min(better.knudsen.all), finest)
     if cost["bytes"] > MAX_BYTES:
         return None, f"the next grid needs {cost['bytes'] / 1e9:.1f} GB (at most {MAX_BYTES / 1e9:g} GB)"
     nodes = better.velocity.model_dump().get("nodes", "-")
@@ -195,19 +197,23 @@ class ReferenceRun:
         """One Knudsen number into the result."""
         begin = saved = time.perf_counter()
         steps, drift = 0, float("nan")
-        estimator = Estimator(self.scheme, self.case, eps, self.options) if self.wanted else None
+        case, options = self.scheme.at(self.case, eps, self.options)
+        axes = self.scheme.coordinates(case, options)
+        estimator = Estimator(self.scheme, case, eps, options) if self.wanted else None
         share = estimator.share if estimator else 0.0
         state = self.state.get("scheme") if self.state.get("eps") == eps else None
         with screen.meter(f"eps = {eps:<8g}") as meter:
             for snapshot in estimator.march() if estimator else ():
                 meter.update(snapshot.progress, f"estimate, step {snapshot.step}")
-            for snapshot in self.scheme.march(self.case, eps, self.options, resume=state):
+            for snapshot in self.scheme.march(case, eps, options, resume=state):
                 meter.update(share + (1.0 - share) * snapshot.progress, f"step {snapshot.step}")
                 steps = snapshot.step
                 if not snapshot.fields:
                     continue
                 check_finite(snapshot)
-                self.result.put(eps, snapshot.t, snapshot.fields)
+                there = self.result.coordinates
+                sampled = {field: on_grid(value[None], axes, there)[0] for field, value in snapshot.fields.items()}
+                self.result.put(eps, snapshot.t, sampled)
                 if estimator is not None:
                     self.judge(eps, snapshot, estimator)
                 drifts = [abs(v) for key, v in snapshot.scalars.items() if key.startswith("drift_")]
@@ -229,7 +235,8 @@ class ReferenceRun:
         }
         self.result.put_uncertainty(eps, snapshot.t, {field: e.error for field, e in found.items()})
         if np.isclose(snapshot.t, self.case.domain.output_times[-1], rtol=1e-9, atol=0.0):
-            self._put_convergence(eps, found, [self.scheme.resolution(run.options) for run in estimator.grids])
+            grids = [*(run.options for run in estimator.grids), estimator.options]
+            self._put_convergence(eps, found, [self.scheme.resolution(options) for options in grids][1:])
         rho = found["rho"]
         if not rho.error <= self.worst.error:
             self.worst = rho
@@ -239,16 +246,14 @@ class ReferenceRun:
                 f"(grid {rho.grid:.1e}, velocities {rho.velocity:.1e})"
             )
 
-    def _put_convergence(self, eps: float, found: Mapping[str, Estimate], coarse: list[int]) -> None:
+    def _put_convergence(self, eps: float, found: Mapping[str, Estimate], cells: list[int]) -> None:
         table = self.result.convergence
-        cells = np.array([*coarse, self.scheme.resolution(self.options)][1:])
-        if len(cells) == 0:
-            return
-        table["cells"] = cells
         i, n = self.result.index("eps", eps), len(self.result.coordinates["eps"])
         for field, estimate in found.items():
-            if len(estimate.distances) == len(cells):
-                table.setdefault(field, np.full((n, len(cells)), np.nan))[i] = estimate.distances
+            if len(estimate.distances) == len(cells) > 0:
+                for name, values in (("cells", cells), (field, estimate.distances)):
+                    rows = table.setdefault(name, np.full((n, GRIDS), np.nan))
+                    rows[i, GRIDS - len(cells) :] = values
                 table.setdefault(f"{field}_order", np.full(n, np.nan))[i] = estimate.order
 
     def close(self, order: bool) -> None:
@@ -269,7 +274,7 @@ class ReferenceRun:
             columns += [f"to {case.equation.correction}"] * bool(self.result.correction)
             screen.table(f"{case.name}: {case.reference['scheme']}", columns, shown)
         if order:
-            print_convergence(self.result)
+            print_convergence(self.result, self.scheme.ratio)
         screen.answer(str(self.path))
 
 
@@ -284,19 +289,20 @@ def check_finite(snapshot: Snapshot) -> None:
             )
 
 
-def print_convergence(result: Result) -> None:
-    """Distances between grids at the last output time, observed orders and the estimate, per field and eps."""
+def print_convergence(result: Result, ratio: int) -> None:
+    """Distances between grids of N cells and `ratio` times fewer, observed orders and the estimate, per field and eps."""
     table = result.convergence
     if not table:
         screen.say("no convergence table: the cells cannot be divided by 3 into at least 8")
         return
-    cells = [int(n) for n in table["cells"]]
-    columns = ["field", "eps", *(f"to {n} cells" for n in cells), "order", "estimate"]
+    levels = [level for level in range(GRIDS) if np.isfinite(table["cells"][:, level]).any()]
+    to = [f"to N/{ratio ** (GRIDS - 1 - level)}" for level in levels]
+    columns = ["field", "eps", "N", *(name.removesuffix("/1") for name in to), "order", "estimate"]
     rows = []
     for field in (name for name in table if name in result.fields):
         for i, eps in enumerate(result.coordinates["eps"]):
             p = table[f"{field}_order"][i]
-            numbers = [screen.number(d, 1) for d in table[field][i]]
+            numbers = [f"{table['cells'][i, -1]:.0f}", *(screen.number(d, 1) for d in table[field][i, levels])]
             own = screen.number(float(result.uncertainty[field][i, -1]), 1)
             rows.append([field, f"{eps:g}", *numbers, f"{p:.2f}" if np.isfinite(p) else "-", own])
     screen.table(f"{result.case.name}: distance from the next coarser grid at the last time", columns, rows)
@@ -309,8 +315,9 @@ def print_plan(case: Case) -> None:
     axes = scheme.coordinates(case, options)
     rows = []
     for eps in case.knudsen.all:
-        cost = scheme.plan(case, eps, options)
-        share = Estimator(scheme, case, eps, options).share
+        at_eps = scheme.at(case, eps, options)
+        cost = scheme.plan(at_eps[0], eps, at_eps[1])
+        share = Estimator(scheme, at_eps[0], eps, at_eps[1]).share
         seconds = cost["unknowns"] * cost["steps"] / scheme.rate / (1.0 - share)
         time_needed = screen.duration(seconds)
         rows.append(

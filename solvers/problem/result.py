@@ -5,7 +5,8 @@
                      small arrays (iteration, task[, task_other]) or (iteration, residual[, residual_other])
     /limit           fields of the limit equation (t, x), written by `kinetic reference`
     /uncertainty     <field>(eps, t): the reference's estimate of its own relative L2 error
-    /convergence     <field>(eps, cells): distance to the next coarser grid at the last time; <field>_order(eps)
+    /convergence     <field>(eps, level): distance of the grid of cells(eps, level) to the next coarser one at the last time;
+                     <field>_order(eps)
     /network         parameters of a trained network and what is needed to evaluate it
     /errors          written by `kinetic compare`
 
@@ -57,7 +58,8 @@ class Result:
     limit        name -> array over (t, x[, y])
     correction   name -> array over (eps, t, x[, y]), the limit equation's correction of second order; NaN where it has none
     uncertainty  name -> array over (eps, t), relative L2 discretisation error of a reference
-    convergence  "cells" -> (level,); field -> (eps, level) distances to the next coarser grid; <field>_order -> (eps,)
+    convergence  "cells" -> (eps, level), NaN where there is no grid; field -> (eps, level) distances to the next coarser grid;
+                 <field>_order -> (eps,)
     history      column -> list over iterations of numbers, or of small arrays of one shape; NaN where a row has none
     network      nested plain data (numbers, strings, arrays) of a trained network
     attributes   numbers and strings of the run
@@ -149,12 +151,12 @@ class Result:
                     _attach(file, data, axes)
             if self.convergence:
                 group = file.create_group("convergence")
-                _dataset(group, "cells", self.convergence["cells"], "cells of the finer grid").make_scale("cells")
+                levels = np.arange(self.convergence["cells"].shape[-1], dtype=float)
+                _dataset(group, "level", levels, "grids, coarsest first").make_scale("level")
                 for name, values in self.convergence.items():
-                    if name != "cells":
-                        data = _dataset(group, name, values, f"{name} (convergence)")
-                        for k, scale in enumerate((file["eps"], group["cells"])[: values.ndim]):
-                            data.dims[k].attach_scale(scale)
+                    data = _dataset(group, name, values, f"{name} (convergence)")
+                    for k, scale in enumerate((file["eps"], group["level"])[: values.ndim]):
+                        data.dims[k].attach_scale(scale)
             self._write_history(file)
             if self.network:
                 write_tree(file.create_group("network"), self.network)
@@ -220,6 +222,7 @@ class Result:
                 limit, correction = _arrays(file, "limit"), _arrays(file, "correction")
                 uncertainty = _arrays(file, "uncertainty")
                 convergence = _arrays(file, "convergence")
+                convergence.pop("level", None)
                 history = {
                     name.replace(".", "/"): list(column)
                     for name, column in _arrays(file, "history").items()

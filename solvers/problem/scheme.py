@@ -102,6 +102,10 @@ class Scheme(ABC):
         divided = [name for name, value in options if value != getattr(coarse, name)]
         return options.model_copy(update={name: self.ratio * getattr(options, name) for name in divided})
 
+    def at(self, case: "Case", eps: float, options: Any) -> "tuple[Case, Any]":
+        """Case and options with which to march one Knudsen number; results are kept at the `coordinates` of `options`."""
+        return case, options
+
     def expected_order(self, case: "Case", eps: float) -> float:
         """The order that an error estimate may count on: the lower one of `order`, or less where the solution is not smooth."""
         return float(min(self.order))

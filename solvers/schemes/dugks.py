@@ -32,7 +32,8 @@ from pydantic import Field
 from solvers.compile import njit, prange
 from solvers.discrete_equilibrium import equilibrium_row
 from solvers.problem.case import Case
-from solvers.problem.scheme import Array, SchemeOptions
+from solvers.problem.refinement import RefinedOptions
+from solvers.problem.scheme import Array
 from solvers.problem.scheme import Scheme as AbstractScheme
 from solvers.problem.status import BadInput, Snapshot
 
@@ -175,8 +176,8 @@ def advance(f, bar, faces, steps, dt, dx, eps, gas, kinds, states, memory, v, w,
     return steps
 
 
-class Options(SchemeOptions):
-    """`cells` on a uniform grid; `cfl` in units of dx/max|v|."""
+class Options(RefinedOptions):
+    """`cells` on a uniform grid; `cfl` in units of dx/max|v|; `refine` for small eps."""
 
     scheme: str = "dugks"
     cfl: float = Field(default=0.8, gt=0.0, le=1.0)
@@ -195,6 +196,9 @@ class Scheme(AbstractScheme):
     rate = 9.2e7
     references = ("guo2013discrete", "guo2015discrete", "mieussens2000discrete")
     Options = Options
+
+    def at(self, case: Case, eps: float, options: Options) -> tuple[Case, Options]:
+        return options.at(case, eps)
 
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:
         axes = {"x": centres(case, options)}

@@ -42,7 +42,8 @@ from solvers.discrete_equilibrium import equilibria, equilibrium_row
 from solvers.problem.case import Case
 from solvers.problem.maxwellian import make_maxwellian
 from solvers.problem.moments import moments
-from solvers.problem.scheme import Array, SchemeOptions
+from solvers.problem.refinement import RefinedOptions
+from solvers.problem.scheme import Array
 from solvers.problem.scheme import Scheme as AbstractScheme
 from solvers.problem.status import BadInput, NumericalError, Snapshot
 from solvers.weno import weno5
@@ -305,8 +306,8 @@ def advance(
     return steps
 
 
-class Options(SchemeOptions):
-    """`cells` on a uniform grid; `cfl` in units of dx/max|v| (at most 1.25, see the module)."""
+class Options(RefinedOptions):
+    """`cells` on a uniform grid; `cfl` in units of dx/max|v| (at most 1.25, see the module); `refine` for small eps."""
 
     scheme: str = "imex"
     cfl: float = Field(default=1.0, gt=0.0, le=STABLE_CFL)
@@ -332,6 +333,9 @@ class Scheme(AbstractScheme):
 
     def plan(self, case: Case, eps: float, options: Options) -> dict[str, float]:
         return plan(case, options)
+
+    def at(self, case: Case, eps: float, options: Options) -> tuple[Case, Options]:
+        return options.at(case, eps)
 
     def march(
         self, case: Case, eps: float, options: Options, resume: Mapping[str, Any] | None = None

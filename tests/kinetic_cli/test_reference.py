@@ -10,6 +10,7 @@ import pytest
 from kinetic_cli.cases import load_case, shipped_cases
 from kinetic_cli.reference import ReferenceRun
 from solvers.problem.result import Result, checkpoint_path
+from solvers.problem.status import BadInput
 from solvers.schemes.imex import Scheme
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -20,12 +21,12 @@ IMEX = ["--set", "reference.scheme=imex", "--set", "reference.cells=81"]
 def test_reference_carries_its_own_error_and_convergence(kinetic, tmp_path):
     out, _ = kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, "--order", cwd=tmp_path)
     assert "own error" in out
-    assert "to 81 cells" in out
+    assert "to N/3" in out
     result = Result.read(tmp_path / "results/bgk_smooth/reference.h5")
     assert result.uncertainty["rho"].shape == (2, 3)
     assert (result.uncertainty["rho"] > 0.0).all()
     assert (result.uncertainty["rho"] < 1e-3).all()
-    np.testing.assert_array_equal(result.convergence["cells"], [27, 81])
+    np.testing.assert_array_equal(result.convergence["cells"], [[27, 81]] * 2)
     assert (result.convergence["rho"][:, 0] > 10.0 * result.convergence["rho"][:, 1]).all()
     assert (result.convergence["rho_order"] > 2.0).all()
     out, _ = kinetic("reference", CASES / "bgk_smooth.toml", *SMALL, *IMEX, "--no-estimate", cwd=tmp_path)
@@ -57,6 +58,25 @@ def test_tolerance_refines_or_says_why_not(kinetic, tmp_path):
     assert result.uncertainty["rho"].max() <= 3e-4
     _, err = kinetic(*words[:-1], "reference.cells=32", "--tolerance", "1e-9", cwd=tmp_path, expect=4)
     assert "cannot be divided by 3" in err
+
+
+def test_a_finer_grid_for_small_knudsen_numbers_is_sampled_where_the_result_is(tmp_path):
+    settings = ["knudsen.evaluate=[1e-1, 1e-2]", "knudsen.unseen=[]", "velocity.nodes=48", "reference.scheme=imex"]
+    refine = "reference.refine=[{eps=1e-2, times=3, thinned=1}]"
+    case = load_case(shipped_cases()["bgk_smooth"], None, [*settings, "reference.cells=27", refine])
+    run = ReferenceRun(case, tmp_path / "refined.h5")
+    run.solve()
+    assert run.result.fields["rho"].shape[2] == 27
+    np.testing.assert_array_equal(run.result.convergence["cells"][:, 1], [27, 81])
+    for i, (eps, cells, nodes) in enumerate([(1e-1, 27, 48), (1e-2, 81, 32)]):
+        plain = [f"reference.cells={cells}", f"velocity.nodes={nodes}", f"knudsen.evaluate=[{eps}]"]
+        alone = ReferenceRun(load_case(shipped_cases()["bgk_smooth"], None, [*settings, *plain]), tmp_path / "alone.h5")
+        alone.solve()
+        sampled = alone.result.fields["rho"][0] if cells == 27 else alone.result.fields["rho"][0, :, 1::3]
+        np.testing.assert_array_equal(run.result.fields["rho"][i], sampled)
+        np.testing.assert_array_equal(run.result.uncertainty["rho"][i], alone.result.uncertainty["rho"][0])
+    with pytest.raises(BadInput, match="must be odd"):
+        load_case(shipped_cases()["bgk_smooth"], None, [*settings, "reference.refine=[{eps=1e-2, times=2}]"])
 
 
 def test_interrupted_inside_one_knudsen_number_goes_on_to_the_same_fields(tmp_path, monkeypatch):
