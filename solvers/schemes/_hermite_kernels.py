@@ -2,6 +2,7 @@
 
 Arrays: e (cells, K) even modes at the centres, o (cells + 1, K) odd modes over eps at the faces, phi (cells,); h (cells,) widths,
 d (cells + 1,) distances of the points on both sides of a face (half a cell at a contact); relax (2 K,) collision rates times eps^2;
+doping, generation (cells,) c and what is generated of M per unit time; ends (2, K) what enters at the contacts as even modes;
 B (cells + 1, 4) the Bernoulli function at (delta, -delta) and its slopes there; R (K, K) takes odd to even half-range modes.
 """
 
@@ -48,15 +49,14 @@ def fit_faces(phi, potentials, theta, B):
 
 
 @njit(cache=True, error_model="numpy")
-def make_trace(o, R, eps, doping, sign, trace):
-    """Even modes at a contact, where c M enters: e = c + sign eps R o, sign -1 (left) or 1 (right)."""
+def make_trace(o, R, eps, entering, sign, trace):
+    """Even modes at a contact: e = entering + sign eps R o, sign -1 (left) or 1 (right)."""
     K = o.size
     for m in range(K):
         s = 0.0
         for l in range(K):
             s += R[m, l] * o[l]
-        trace[m] = sign * eps * s
-    trace[0] += doping
+        trace[m] = entering[m] + sign * eps * s
 
 
 @njit(cache=True, error_model="numpy")
@@ -80,14 +80,14 @@ def diverge(o, B, h, root, eps, out):
 
 
 @njit(cache=True, error_model="numpy")
-def rate(e, o, phi, Fe, Fo, Fp, B, h, d, doping, ends, potentials, theta, beta, eps, relax, R):
+def rate(e, o, phi, Fe, Fo, Fp, B, h, d, doping, generation, ends, potentials, theta, beta, eps, relax, R):
     """Right-hand side; the mass matrix is 1 for e_0, eps^2 for the other modes, 0 for phi."""
     cells, K = e.shape
     root = np.sqrt(theta)
     fit_faces(phi, potentials, theta, B)
     trace = np.empty(K)
     for i in range(cells):
-        Fe[i, 0] = 0.0
+        Fe[i, 0] = generation[i]
         for m in range(1, K):
             Fe[i, m] = -relax[2 * m] * e[i, m]
     diverge(o, B, h, root, eps, Fe)
@@ -318,7 +318,7 @@ def solve(e, o, phi, y, tau, B, h, theta, eps, relax, D, L, U, W, G):
 
 
 @njit(cache=True, error_model="numpy")
-def advance(e, o, phi, z, dt, work, factors, B, h, d, doping, ends, potentials, theta, beta, eps, relax, R):
+def advance(e, o, phi, z, dt, work, factors, B, h, d, doping, generation, ends, potentials, theta, beta, eps, relax, R):
     """One RODAS4 step in place; z (2,) are the fluxes through the contacts, integrated in time by the same formula.
 
     work     (Ue, Uo, Up, Uz, y): increments of the stages, work space;  factors  (D, L, U, W, G)
@@ -338,7 +338,7 @@ def advance(e, o, phi, z, dt, work, factors, B, h, d, doping, ends, potentials, 
             e1 += A[k, j] * Ue[j]
             o1 += A[k, j] * Uo[j]
             p1 += A[k, j] * Up[j]
-        rate(e1, o1, p1, Ue[k], Uo[k], Up[k], B, h, d, doping, ends, potentials, theta, beta, eps, relax, R)
+        rate(e1, o1, p1, Ue[k], Uo[k], Up[k], B, h, d, doping, generation, ends, potentials, theta, beta, eps, relax, R)
         Uz[k, 0], Uz[k, 1] = root * o1[0, 0], root * o1[cells, 0]
         for j in range(k):
             c = C[k, j] / dt

@@ -96,7 +96,11 @@ def schedule(case: "Case", options: Options) -> tuple[Array, list[int]]:
 
 
 class Device:
-    """Grid, data and work space of one march."""
+    """Grid, data and work space of one march.
+
+    generation  of electrons with distribution M per unit time (cells,); none in a case, but manufactured solutions need it
+    ends        what enters at the contacts, as even modes (2, K): c M
+    """
 
     def __init__(self, case: "Case", eps: float, cells: int, v: Array, w: Array) -> None:
         lo, hi = case.domain.x
@@ -106,10 +110,12 @@ class Device:
         points = np.concatenate([[lo], self.x, [hi]])
         self.h, self.d = np.diff(edges), np.diff(points)
         self.doping = equation.doping(x=self.x) * np.ones(cells)
-        self.ends = equation.doping(x=np.array([lo, hi])) * np.ones(2)
+        self.generation = np.zeros(cells)
         self.potentials = np.array([case.boundary.left.potential, case.boundary.right.potential])
         self.theta, self.beta, self.eps = equation.theta, equation.beta, eps
         K = v.size // 2
+        self.ends = np.zeros((2, K))
+        self.ends[:, 0] = equation.doping(x=np.array([lo, hi]))
         n = np.arange(2 * K)
         self.relax = 1.0 + eps * ABSORPTION / (hi - lo) * np.sqrt(self.theta) * (n / (2.0 * K - 1.0)) ** 8
         self.R = exchange(v, w, self.theta)
@@ -145,7 +151,7 @@ class Device:
         return solve_banded((1, 1), bands, right)
 
     def step(self, dt: float) -> None:
-        grid = (self.B, self.h, self.d, self.doping, self.ends, self.potentials)
+        grid = (self.B, self.h, self.d, self.doping, self.generation, self.ends, self.potentials)
         physics = (self.theta, self.beta, self.eps, self.relax, self.R)
         advance(self.e, self.o, self.phi, self.z, dt, self.work, self.factors, *grid, *physics)
 

@@ -150,9 +150,8 @@ def random_device():
 def rate(device, y):
     e, o, phi = unpack(device, y)
     F = [np.empty_like(a) for a in (e, o, phi)]
-    kernels.rate(
-        e, o, phi, *F, device.B, device.h, device.d, device.doping, device.ends, device.potentials, *physics(device)
-    )
+    grid = (device.B, device.h, device.d, device.doping, device.generation, device.ends, device.potentials)
+    kernels.rate(e, o, phi, *F, *grid, *physics(device))
     return np.concatenate([a.ravel() for a in F])
 
 
