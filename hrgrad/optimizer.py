@@ -12,7 +12,7 @@ that any container stores without pickle; restored, it continues with equal numb
 ==============  =====================================================================  ==========================
 ``direction``   a gradient-like vector (P,), to be descended: the gradient of a sum    ``theta, state``
                 of losses or the update of a multi-task method
-``closure``     ``closure(theta) -> (loss, gradient)``                                 ``theta, state, info``
+``closure``     ``closure(theta) -> (loss, gradient)``, run with gradients enabled     ``theta, state, info``
 ``residuals``   ``closure(theta) -> r`` of shape (n,), the loss being  |r|^2 / 2,      ``theta, state, info``
                 or a ``Residuals`` with its own Jacobian products
 ==============  =====================================================================  ==========================

@@ -61,6 +61,7 @@ class Optimizer(BaseOptimizer):
         self, theta: Tensor, drive: Closure, state: State, options: Settings, lr: float | Tensor | None = None
     ) -> tuple[Tensor, State, dict[str, Any]]:
         self.check(theta, state)
+        drive = torch.enable_grad()(drive)
         state, evaluations, status = {**state, "count": state["count"] + 1}, 0, "ok"
         if not state["known"]:
             loss, gradient = drive(theta)

@@ -96,6 +96,7 @@ class Optimizer(BaseOptimizer):
         self, theta: Tensor, drive: Closure, state: State, options: Settings, lr: float | Tensor | None = None
     ) -> tuple[Tensor, State, dict[str, Any]]:
         self.check(theta, state)
+        drive = torch.enable_grad()(drive)
         state = {**state, "count": state["count"] + 1}
         evaluations = 0
         if not state["known"]:

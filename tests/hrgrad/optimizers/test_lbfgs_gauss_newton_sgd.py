@@ -11,16 +11,17 @@ def residual(theta):
 
 
 def closure(theta):
-    with torch.enable_grad():
-        x = theta.detach().clone().requires_grad_()
-        loss = 0.5 * residual(x).square().sum()
-        return loss.detach(), torch.autograd.grad(loss, x)[0]
+    """As a user writes it: gradients are on while it runs."""
+    x = theta.detach().clone().requires_grad_()
+    loss = 0.5 * residual(x).square().sum()
+    return loss, torch.autograd.grad(loss, x)[0]
 
 
 @pytest.mark.parametrize(
     ("name", "drive", "options", "limit"),
     [
         ("lbfgs", closure, {}, 150),
+        ("ssbroyden", closure, {}, 150),
         ("gauss_newton", residual, {}, 40),
         ("gauss_newton", residual, {"dense": 0}, 40),
     ],
