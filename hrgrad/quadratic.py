@@ -24,12 +24,16 @@ RESOLVED = 1e-7
 
 
 def equal_projections(C: Array) -> tuple[Array, float]:
-    """y with C y = 1 and the residual |C y - 1|; least squares with a relative cut-off where C is singular."""
+    """y with C y = 1 and the residual |C y - 1|; least squares with a relative cut-off where C is singular.
+
+    A solution so long that y'Cy = |sum_i y_i a_i|^2 is lost in the rounding of C is noise, however small its residual.
+    """
     try:
         y: Array = np.asarray(np.linalg.solve(C, np.ones(len(C))), dtype=np.float64)
-        left = C @ y - 1.0
+        image = C @ y
+        left = image - 1.0
         residual = float(left @ left) ** 0.5
-        if residual < 1e-6 and float(y @ y) < 1e26:
+        if residual < 1e-6 and float(y @ image) > (RESOLVED * float(np.abs(y).sum())) ** 2:
             return y, residual
     except np.linalg.LinAlgError:
         pass
@@ -83,7 +87,7 @@ def _block_pivoting(C: Array, Y: Array, free: NDArray[np.bool_], bad: NDArray[np
     for _ in range(ROUNDS):
         free ^= bad
         size = int(free.sum(1).max())
-        index = free.argsort(1)[:, : m - size - 1 : -1]  # the free indices first, and as few others as can be
+        index = free.argsort(1)[:, ::-1][:, :size]  # the free indices first, and as few others as can be
         rows = np.arange(len(open_))[:, None]
         inside = free[rows, index]
         both = inside[:, :, None] & inside[:, None, :]
