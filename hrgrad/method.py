@@ -81,6 +81,10 @@ class Direction:
         """Numbers and small arrays by name; a method gives the same names and shapes at every step, nan where undefined."""
         return {} if self.measure is None else self.measure()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: what the method would say, in place of the function that says it."""
+        return {**self.__dict__, "diagnostics": self.diagnostics, "measure": None}
+
     def update(self, problem: Problem) -> torch.Tensor:
         """The update of shape (P,), one weighted sum of the rows where the method gave weights."""
         if self.vector is not None:

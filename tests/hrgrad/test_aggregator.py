@@ -1,8 +1,10 @@
 """The aggregator in other people's loops: every method, exact states, one transfer, one task per step, clear errors."""
 
 import io
+import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -460,3 +462,15 @@ def test_sparse_gradients_of_an_embedding(make):
 def test_a_prompt_completes_the_names():
     assert {"HRGrad", "ConFIG", "aggregate", "jacobian", "method_names"} <= set(dir(hrgrad))
     assert all(hasattr(hrgrad, name) for name in dir(hrgrad))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_aggregator_can_be_pickled(name):
+    """To another process, with what the last step was; it goes on with equal numbers."""
+    J, losses = torch.randn(4, 20, generator=torch.Generator().manual_seed(0)), torch.ones(4)
+    here = Aggregator(name, torch.Generator().manual_seed(0))
+    here(J, losses)
+    there = pickle.loads(pickle.dumps(here))
+    for key, value in here.diagnostics().items():
+        np.testing.assert_array_equal(there.diagnostics()[key], value)
+    assert torch.equal(there(2.0 * J, losses), here(2.0 * J, losses))

@@ -36,7 +36,7 @@ def test_gramian(m, size):
     Q = gramian(J)
     assert Q.dtype == torch.float64
     assert max(cosine_error(Q, J), cosine_error(Q.T, J)) < (5e-7 if size < 10_000 else 5e-8)
-    assert cosine_error(gramian(J, accurate=True), J) < 1e-13
+    assert cosine_error(gramian(J, accurate=True), J) < 1e-15 * max(100, size**0.5)  # of the comparison, too
 
 
 @pytest.mark.usefixtures("threads")
