@@ -409,8 +409,10 @@ class Scheme(SchemeBase):
             project(case.initial.f(x=points[..., None], v=padded, eps=eps) * np.ones((n, p + 2, padded.size)))
         )
         t, done, skip, output, clock = 0.0, 0, 0, 0, 0.0
+        slope = np.zeros(f.shape[1:3])
         if resume is not None:
-            f, t, skip = np.array(resume["f"], dtype=float), float(resume["t"]), int(resume["step"])
+            f, slope = np.array(resume["f"], dtype=float), np.array(resume["slope"], dtype=float)
+            t, skip = float(resume["t"]), int(resume["step"])
         plan = self._collided_schedule(case, options)
         total_steps, times = sum(count for _, count in plan), case.domain.output_times
 
@@ -428,15 +430,15 @@ class Scheme(SchemeBase):
                 if sweeper.tau != GAMMA * dt:
                     sweeper.prepare(GAMMA * dt)
                 k: list[Array] = []
-                rho = sweeper.mean(f)
+                begin = sweeper.mean(f)
                 for a, c in zip(STAGES, NODES, strict=True):
                     state = f.copy()
                     for aj, kj in zip(a[:-1], k, strict=True):
                         state += (dt * aj) * kj
-                    stage, rho = sweeper.solve(state, source(t + c * dt), rho)
+                    stage, rho = sweeper.solve(state, source(t + c * dt), begin + c * dt * slope)
                     if len(k) < len(STAGES) - 1:
                         k.append((stage - state) / (GAMMA * dt))
-                f = stage  # stiffly accurate: the last stage is the new state
+                f, slope = stage, (rho - begin) / dt  # stiffly accurate: the last stage is the new state
                 t = clock
                 if not np.isfinite(rho).all():
                     raise NumericalError(f"rho is not finite at t = {t:g}, eps = {eps:g}")
@@ -451,4 +453,6 @@ class Scheme(SchemeBase):
                 }
                 if options.distribution:
                     fields["f"] = np.einsum("cpk,pc->ck", whole[at], phi_out) + split.f(t, x[:, None], v)
-                yield Snapshot(done / total_steps, done, eps, t, fields, {}, {"f": f.copy(), "t": t, "step": done})
+                yield Snapshot(
+                    done / total_steps, done, eps, t, fields, {}, {"f": f.copy(), "slope": slope, "t": t, "step": done}
+                )
