@@ -70,7 +70,7 @@ def momentum_direction(
     counts = state["counts"].clone()
     if state["momenta"].shape[1] == 0:
         state = {**state, "momenta": J.new_zeros(m, size), "last": J.new_zeros(size), "second": J.new_zeros(size)}
-    M: torch.Tensor = state["momenta"]
+    M, last, second = (state[key].to(J) for key in ("momenta", "last", "second"))  # the precision may have changed
     if M.shape[1] != size:
         raise ValueError(f"method {method!r}: the state holds {M.shape[1]} parameters, the gradients have {size}")
     if rows == list(range(m)):
@@ -81,7 +81,7 @@ def momentum_direction(
             M[row].lerp_(J[k], 1.0 - b1)
         Q = renew_rows(state["moment_gramian"], M, rows)
     counts[rows] += 1.0
-    renewed = {**state, "moment_gramian": Q, "counts": counts}
+    renewed = {**state, "momenta": M, "last": last, "second": second, "moment_gramian": Q, "counts": counts}
     if bool((counts == 0.0).any()):
         _, _, idle = inner(np.eye(m), np.zeros(m))
         return Direction(
@@ -94,8 +94,8 @@ def momentum_direction(
     w = torch.from_numpy(weights * correction)
     length = float(np.sqrt(max(float(weights @ hat.gramian @ weights), 0.0)))
     u = combine(w, M, accurate=length < CANCELLATION * float(np.abs(weights) @ hat.norms))
-    g = (u * (1.0 - b1**t) - state["last"] * (b1 * (1.0 - b1 ** (t - 1)))).div_(1.0 - b1)
-    second = state["second"].mul_(b2).addcmul_(g, g, value=1.0 - b2)
+    g = (u * (1.0 - b1**t) - last * (b1 * (1.0 - b1 ** (t - 1)))).div_(1.0 - b1)
+    second = second.mul_(b2).addcmul_(g, g, value=1.0 - b2)
     step = u / (second / (1.0 - b2**t)).sqrt_().add_(options.eps)
     renewed |= {"last": u, "second": second, "moment_step": t}
     return Direction(None, step, status, lambda: {**measure(), "weights": weights}), renewed

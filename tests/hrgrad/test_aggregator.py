@@ -474,3 +474,13 @@ def test_an_aggregator_can_be_pickled(name):
     for key, value in here.diagnostics().items():
         np.testing.assert_array_equal(there.diagnostics()[key], value)
     assert torch.equal(there(2.0 * J, losses), here(2.0 * J, losses))
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": True}], ids=["", "momentum"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_precision_of_the_gradients_may_change(name, options):
+    if options and name != "hrgrad":
+        return
+    J, aggregator = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)), Aggregator(name, **options)
+    for dtype in (torch.float32, torch.float64, torch.float32):
+        assert aggregator(J.to(dtype), torch.ones(3)).dtype == dtype
