@@ -3,8 +3,9 @@ r"""Collocation points: eps stratified log-uniform with a persistent task identi
 Task k draws $\ln\varepsilon$ uniformly in the k-th of m equal bins of $[\ln\varepsilon_{min}, \ln\varepsilon_{max}]$, so bin k IS
 the task (problems.md 1.1, (37)-(41)); with a knee $\varepsilon_0$, below which the solution hardly changes any more, the same of
 $\ln(\varepsilon+\varepsilon_0)$.  t = t_end s^{3/2} with s from a scrambled Sobol sequence leaves more points near the
-start; consecutive Sobol points go to different tasks, so each task and all of them together cover the domain evenly (with
-(t, x) shared by the tasks, fronts were over-fitted on the Sod case).  The points live in GROUPS groups, of which one is
+start.  Each task has a run of consecutive Sobol points, so each task and all of them together cover the domain evenly (every
+m-th point would not: with m = 8 these lie in an eighth of the square; and with (t, x) shared by the tasks, fronts were
+over-fitted on the Sod case).  The points live in GROUPS groups, of which one is
 drawn anew at every refresh; a group's numbers depend only on (seed, group, generation), so any step can be rebuilt without a
 stored state.
 
@@ -52,9 +53,7 @@ def collocation(
         generation = (refresh - group - 1) // GROUPS + 1 if refresh > group else 0
         key = (seed * 1_000_003 + group) * 1_000_003 + generation
         sobol = torch.quasirandom.SobolEngine(1 + len(space), scramble=True, seed=key % (2**31))
-        place_parts.append(
-            sobol.draw(size * tasks, dtype=torch.float64).view(size, tasks, 1 + len(space)).transpose(0, 1)
-        )
+        place_parts.append(sobol.draw(size * tasks, dtype=torch.float64).view(tasks, size, 1 + len(space)))
         generator = torch.Generator().manual_seed(key)
         eps_parts.append(torch.rand(tasks, size, generator=generator, dtype=torch.float64))
     place, share = torch.cat(place_parts, dim=1), torch.cat(eps_parts, dim=1)

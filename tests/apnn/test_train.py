@@ -103,6 +103,15 @@ def test_points_are_stratified_and_renewed_in_part():
     assert all(torch.equal(a, b) for a, b in zip(later, again, strict=True))
 
 
+@pytest.mark.parametrize("tasks", [6, 8])
+def test_every_task_has_points_everywhere(tasks):
+    for refresh in (0, 3):
+        _, t, x = collocation(0, refresh, tasks, 112, (1e-4, 1.0), 1.0, (0.0, 1.0))
+        for task in torch.stack([t ** (2.0 / 3.0), x], dim=-1):
+            count, _ = torch.histogramdd(task, bins=[4, 4], range=[0.0, 1.0, 0.0, 1.0])
+            assert count.min() >= 4  # 7 in the mean
+
+
 @pytest.mark.parametrize("method", ["ls", "config", "pcgrad", "hrgrad", "famo", "mconfig"])
 def test_training_lowers_the_loss_and_is_reproducible(method):
     case, options = small("transport_periodic", method=method, steps=20, second_steps=30)
