@@ -29,7 +29,7 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 from solvers.problem.maxwellian import make_maxwellian
-from solvers.problem.riemann_states import Triple, middle_states
+from solvers.problem.riemann_states import middle_states
 from solvers.problem.status import BadInput
 
 from .expression import evaluate
@@ -55,14 +55,10 @@ FIELDS = ("rho", "u", "T")
 
 @dataclass(frozen=True)
 class Wave:
-    """One wave of the limit's Riemann problem: x = origin + speed t, or the course that a shock of smooth data takes.
-
-    change   what (ln rho, u, ln T) change by from its left to its right; head and tail of a rarefaction have half each
-    """
+    """One wave of the limit's Riemann problem: x = origin + speed t, or the course that a shock of smooth data takes."""
 
     speed: float
     shock: bool
-    change: tuple[float, float, float] = (0.0, 0.0, 0.0)
     course: "Course | None" = None
 
 
@@ -164,26 +160,25 @@ class Flight:
             return []
         middle = middle_states(*self.ends, self.gamma)
 
-        def change(sign: int, outer: Triple, inner: Triple, share: float = 1.0) -> tuple[float, float, float]:
-            (r, a, T), (r_, a_, T_) = (outer, inner) if sign < 0 else (inner, outer)
-            return share * math.log(r_ / r), share * (a_ - a), share * math.log(T_ / T)
-
-        found, shocks = [Wave(middle[0][1], False, change(-1, *middle))], {}
+        found, shocks, jumps = [Wave(middle[0][1], False)], {}, {}
         for sign, (rho, u, T), (rho_m, u_m, T_m) in zip((-1, 1), self.ends, middle, strict=True):
             ratio = rho_m * T_m / (rho * T)
             sound, inner = math.sqrt(self.gamma * T), math.sqrt(self.gamma * T_m)
             if ratio > 1.0:
                 mach = math.sqrt(((self.gamma + 1.0) * ratio + self.gamma - 1.0) / (2.0 * self.gamma))
-                shocks[sign] = Wave(u + sign * sound * mach, True, change(sign, (rho, u, T), (rho_m, u_m, T_m)))
+                shocks[sign], jumps[sign] = Wave(u + sign * sound * mach, True), abs(u_m - u)
             else:
-                half = change(sign, (rho, u, T), (rho_m, u_m, T_m), 0.5)
-                found += [Wave(u + sign * sound, False, half), Wave(u_m + sign * inner, False, half)]
+                found += [Wave(u + sign * sound, False), Wave(u_m + sign * inner, False)]
         if shocks and self.steepened:
             from .fronts import track  # the compiled solvers come with it
 
-            courses = track(self.case, {sign: abs(wave.change[1]) for sign, wave in shocks.items()}, self.device)
+            courses = track(self.case, jumps, self.device)
             shocks = {sign: replace(wave, course=courses[sign]) for sign, wave in shocks.items()}
         return sorted([*found, *shocks.values()], key=lambda wave: wave.speed)
+
+    def place_of(self, wave: Wave, t: Tensor) -> Tensor:
+        """Where a wave is at the times t."""
+        return self.origin + wave.speed * t if wave.course is None else wave.course.place(t)
 
     def find_velocities(self, profile: Tensor) -> None:
         states = [tuple(column) for column in profile[:, ::40].T.tolist()]

@@ -22,10 +22,10 @@ square of t.  a is the size of Chapman and Enskog's correction at gradients 1/(t
 layers of the ends.  The moments of ghat are removed by one fixed matrix.
 
 **Waves that have parted** long before t_end.  Where smooth data steepen to shocks free flight is far from the state W of small
-eps: gas ahead of a shock does not know of it.  There U_F of a flight that some collisions end, and in its place, when t >> t_0
-and t >> eps, the constant states of the limit's Riemann problem between waves whose places and thickness are known
-(`fronts.py`), are the known part of (ln rho, u, ln T); N and ghat carry a window that closes ahead of the waves, and rows are
-those of an observer who moves with the known u, relative to the known rho: thin gas counts as dense gas does.
+eps: gas ahead of a shock does not know of it.  There the known part of (ln rho, u, ln T) solves the conservation laws above with
+Chapman and Enskog's C (`known.py`), which is right up to O(a) outside of shocks: A is smaller by the factor a.  N and ghat
+carry a window that closes ahead of the waves, and rows are those of an observer who moves with the known u, relative to the
+known rho: thin gas counts as dense gas does.
 
 Where shocks have only just formed at t_end (Sod's tube), the network is told their places and thickness, and that is all.
 
@@ -44,7 +44,7 @@ References: Jin, Ma, Wu (2023), arXiv:2306.15381 (the conservation-law formulati
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -56,12 +56,13 @@ from .flight import Flight, Wave, maxwellian
 from .sampling import EARLIEST, TIME_POWER
 from .slab import Walls
 
+if TYPE_CHECKING:
+    from .known import Known
+
 CONSERVED = ("mass", "momentum", "energy")
 HARMONICS = 2
 #: thickness of a shock and of an end's layer, in eps sqrt(T)
 SHOCK, LAYER = 4.0, 2.0
-#: collision times after which free flight is not what makes the state
-FREE = 3.0
 #: share of the points around the shocks of smooth data
 FRONT = 0.3
 #: weight of a row on an end
@@ -95,6 +96,12 @@ class Solution:
     C: Tensor
 
 
+def realizable(excess: Tensor, nu: float) -> Tensor:
+    """Theta11/T - 1 in two dimensions, within [-1, 1] for every positive f; smoothly less beyond, so that 1 + nu excess > 0."""
+    room = 0.5 * (1.0 / abs(nu) - 1.0)
+    return excess.clamp(-1.0, 1.0) + room * torch.tanh(torch.relu(excess.abs() - 1.0) / room) * excess.sign()
+
+
 class Gas:
     """The formulation for `d` velocity components and the stress share `nu` of the equilibrium (0 is BGK)."""
 
@@ -109,8 +116,10 @@ class Gas:
         self.t_end = case.domain.t_end
         self.periodic = flight.periodic
         self.parted = flight.parted
-        # what leaves a jump does not reach the ends: x/t knows none
-        self.open_ends = () if self.periodic or flight.similar else ("left", "right")
+        # what leaves a jump, or waves that have parted, does not reach a free end: N and ghat carry a window
+        self.windowed = flight.similar or self.parted
+        shut = ("periodic", *("free",) * self.windowed, *("inflow",) * flight.similar)
+        self.open_ends = tuple(side for side in ("left", "right") if getattr(case.boundary, side).kind not in shut)
         self.residual_names = (*CONSERVED, "kinetic", *self.open_ends)
         low, high = flight.best_reach(velocities)
         self.v = torch.linspace(low, high, velocities, dtype=torch.float64, device=device)
@@ -145,6 +154,13 @@ class Gas:
         data = torch.stack([data[0].log(), data[1], data[2].log()], dim=-1)
         self.offset, self.spread = data.mean(0), (data.amax(0) - data.amin(0)).clamp_min(1.0)
         self.basis = None
+        self.known: Known | None = None
+        self.smear = 0.0
+        if self.parted:
+            from .known import known_part  # the compiled solvers come with it
+
+            self.known = known_part(case, flight, device)
+            self.smear = self.known.smear
         probe = torch.full((1,), 0.5 * self.t_end, dtype=torch.float64, device=device)
         middle_x = torch.full_like(probe, 0.5 * (self.low + self.high))
         self.places = 3 + len(self.place(probe, probe, middle_x))
@@ -170,20 +186,17 @@ class Gas:
         length = self.flight.length
         width = self.shock_width(eps, t)
         if wave.course is not None:
-            return torch.sqrt(wave.course.width(t) ** 2 + width**2)
-        if not self.flight.similar and not self.parted:
+            return torch.sqrt(wave.course.width(t) ** 2 + width**2 + self.smear**2)
+        if not self.windowed:
             return torch.full_like(t, length)
         if wave.shock:
             return width
         spread = width * t * self.flight.hot**0.5
         return torch.sqrt(spread + (length**2 if self.parted else 0.0))
 
-    def place_of(self, wave: Wave, t: Tensor) -> Tensor:
-        return self.flight.origin + wave.speed * t if wave.course is None else wave.course.place(t)
-
     def behind(self, wave: Wave, t: Tensor, x: Tensor) -> Tensor:
         """How far x lies to the right of a wave."""
-        return x - self.place_of(wave, t)
+        return x - self.flight.place_of(wave, t)
 
     def layer(self, eps: Tensor) -> Tensor:
         return LAYER * self.flight.hot**0.5 * eps
@@ -215,8 +228,10 @@ class Gas:
 
     def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Network inputs (..., B, features)."""
-        base = self.flight.state(self.flown(eps, t, x)).transpose(-1, -2)
-        return torch.cat([(base - self.offset) / self.spread, self.simple(eps, t, x)], dim=-1)
+        state = self.flight.state(self.flight.moments(t, x)).transpose(-1, -2)
+        if self.known is not None:
+            state = state + self.known(eps, t, x)
+        return torch.cat([(state - self.offset) / self.spread, self.simple(eps, t, x)], dim=-1)
 
     def simple(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         return torch.stack([*self.place(eps, t, x), *self.times(eps, t)], dim=-1)
@@ -250,44 +265,18 @@ class Gas:
         left, right = self.end_states(x)
         return left + (right - left) * (0.5 * (first + last)).unsqueeze(-1)
 
-    def fluid_base(self, eps: Tensor, t: Tensor, x: Tensor, free: Tensor) -> Tensor:
-        """(ln rho, u, ln T) of free flight and, many collisions and t0 later, of the limit's states between its waves, (..., B, 3)."""
-        flight = self.flight
-
-        def passed(wave: Wave) -> Tensor:
-            width, mixed = self.wave_width(wave, eps, t), flight.length + flight.hot**0.5 * t
-            return 0.5 * (1.0 + torch.tanh(self.behind(wave, t, x) * (1.0 / width + 1.0 / mixed))).unsqueeze(-1)
-
-        left, right = self.end_states(x)
-        first, *inner, last = flight.waves
-        between = torch.tensor(first.change).to(x)
-        for wave in inner:
-            between = between + torch.tensor(wave.change).to(x) * passed(wave)
-        ahead = passed(last)
-        fluid = left + passed(first) * (1.0 - ahead) * between + ahead * (right - left)
-        late = t**2 / (t**2 + flight.t0**2) * t**2 / (t**2 + (2.0 * eps) ** 2)
-        return free + late.unsqueeze(-1) * (fluid - free)
-
-    def free_time(self, eps: Tensor, t: Tensor) -> Tensor:
-        """How long particles fly freely: where there are waves of the limit, not longer than some collisions take."""
-        return t / torch.sqrt(1.0 + (t / (FREE * eps)) ** 2) if self.parted else t
-
-    def flown(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """Moments of the flight that lasts as long."""
-        return self.flight.moments(self.free_time(eps, t), x)
-
     def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """A, the amplitude of ghat and its size a, stacked along axis -2."""
         flight = self.flight
         closed = torch.ones_like(t)
-        if flight.similar or self.parted:
+        if self.windowed:
             first, last = self.window(eps, t, x)
             closed = first * (1.0 - last)
         A = closed * (t / (t + flight.t0)) ** 2
         short = eps * t / (eps + t)
         a = short / (short + t + flight.t0)
         rest = 1.0 - a
-        if flight.similar or self.parted:
+        if self.windowed:
             for wave in flight.waves:
                 if wave.shock:
                     width = self.wave_width(wave, eps, t)
@@ -296,13 +285,15 @@ class Gas:
         if self.open_ends:
             for at, sign in ((self.low, 1.0), (self.high, -1.0)):
                 a = a + rest * A * torch.exp(-sign * (x - at) / self.layer(eps))
+        if self.known is not None:
+            A = A * a
         return torch.stack([A, a * closed, a], dim=-2)
 
     def ease(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """t + t0, less in shocks, where slopes are larger: what counts there is the integral over their width."""
         flight = self.flight
         factor = torch.ones_like(t)
-        if flight.similar or self.parted:
+        if self.windowed:
             fan = (flight.waves[-1].speed - flight.waves[0].speed) * t
             for wave in flight.waves:
                 if wave.shock:
@@ -326,33 +317,20 @@ class Gas:
         """The theta-independent part at points (..., B), points on the open ends added."""
         eps, t, x, walls = Walls.add(self, eps, t, x)  # type: ignore[arg-type]
         flight = self.flight
-        one, zero = torch.ones_like(t), torch.zeros_like(t)
-        U = streamed = flight.moments_with_slopes(t, x)
-        rate = one
-        if self.parted:
-            age, rate = torch.func.jvp(lambda s: self.free_time(eps, s), (t,), (one,))
-            U = flight.moments_with_slopes(age, x)
-        value, by_t = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 1, :, :] * rate.unsqueeze(-2),))
-        _, by_x = torch.func.jvp(flight.state, (U[..., 0, :, :],), (U[..., 2, :, :],))
-        moments = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
-        base = moments
-        if flight.similar:
-            base = with_tangents(self.jump_base, eps, t, x)
-        elif self.parted:
-            free = moments.unbind(-3)
-            value, by_t = torch.func.jvp(
-                lambda s, y, f: self.fluid_base(eps, s, y, f), (t, x, free[0]), (one, zero, free[1])
-            )
-            _, by_x = torch.func.jvp(
-                lambda s, y, f: self.fluid_base(eps, s, y, f), (t, x, free[0]), (zero, one, free[2])
-            )
-            base = torch.stack([value, by_t, by_x], dim=-3)
-        known, known_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
-        _, known_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
-        A, a, _ = torch.stack([known, known_t, known_x], dim=-3).unbind(-2)
+        one = torch.ones_like(t)
+        streamed = flight.moments_with_slopes(t, x)
+        value, by_t = torch.func.jvp(flight.state, (streamed[..., 0, :, :],), (streamed[..., 1, :, :],))
+        _, by_x = torch.func.jvp(flight.state, (streamed[..., 0, :, :],), (streamed[..., 2, :, :],))
+        state = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
+        if self.known is not None:
+            state = state + with_tangents(self.known, eps, t, x)
+        base = with_tangents(self.jump_base, eps, t, x) if flight.similar else state
+        sizes, sizes_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
+        _, sizes_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
+        A, a, _ = torch.stack([sizes, sizes_t, sizes_x], dim=-3).unbind(-2)
         shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
         shift[0] = self.offset
-        inputs = torch.cat([(moments - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
+        inputs = torch.cat([(state - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
         return Batch(
             inputs,
             t,
@@ -361,7 +339,7 @@ class Gas:
             base,
             A,
             a,
-            known[..., 2, :],
+            sizes[..., 2, :],
             self.ease(eps, t, x),
             streamed[..., 0, :, :].transpose(-1, -2).contiguous(),
             walls,
@@ -450,9 +428,9 @@ class Gas:
             double = 2.0 * T.unsqueeze(-1)
             G, DG = torch.cat([M, double * M], dim=-1), torch.cat([DM, double * (DM + M * heating)], dim=-1)
             v = self.v.repeat(2)
-        T11 = (1.0 - self.nu) * temperature + self.nu * stress if self.nu else temperature
-        if self.nu:
-            T11 = T11.clamp(1e-2 * self.flight.cold, None).minimum(1.99 * temperature)
+        T11 = (
+            temperature * (1.0 + self.nu * realizable(stress / temperature - 1.0, self.nu)) if self.nu else temperature
+        )
         mixed = self.equilibrium(total, velocity, T11, self.d * temperature - T11 if self.nu else temperature)
         G = G + C
         DG = DG + C_t + v * C_x
@@ -469,12 +447,9 @@ class Gas:
         d = self.d
         A, a, _ = self.amplitudes(eps, t, x).unbind(-2)
         streamed = self.flight.moments(t, x)
-        if self.flight.similar:
-            base = self.jump_base(eps, t, x)
-        else:
-            base = self.flight.state(self.flown(eps, t, x) if self.parted else streamed).transpose(-1, -2)
-        if self.parted:
-            base = self.fluid_base(eps, t, x, base)
+        base = self.jump_base(eps, t, x) if self.flight.similar else self.flight.state(streamed).transpose(-1, -2)
+        if self.known is not None:
+            base = base + self.known(eps, t, x)
         W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
         C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
         rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
@@ -500,7 +475,7 @@ class Gas:
             return t, self.low + (self.high - self.low) * y
         slowest, fastest = flight.waves[0].speed, flight.waves[-1].speed
         if not flight.similar:
-            first, last = (self.place_of(flight.waves[end], t) for end in (0, -1))
+            first, last = (self.flight.place_of(flight.waves[end], t) for end in (0, -1))
             left = (first - 2.0 * flight.length).clamp_min(self.low)
             right = (last + 2.0 * flight.length).clamp_max(self.high)
             bottom, top = torch.full_like(t, self.low), torch.full_like(t, self.high)
@@ -514,7 +489,7 @@ class Gas:
             share = FRONT / max(len(shocks), 1)
             for k, wave in enumerate(shocks):
                 far = 2.0 * (y - rest - k * share) / share - 1.0
-                near = self.place_of(wave, t) + self.wave_width(wave, eps, t) * (2.0 * far + 6.0 * far**3)
+                near = self.flight.place_of(wave, t) + self.wave_width(wave, eps, t) * (2.0 * far + 6.0 * far**3)
                 x = torch.where((far >= -1.0) & (y >= rest), near.clamp(self.low, self.high), x)
             return t, x
         late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.6).clamp_max(1.0) ** TIME_POWER)

@@ -223,7 +223,7 @@ PROBLEMS = {
     "transport_2d": [("transport_2d", ()), PLANE_ABSORBER],
     "semiconductor": [("diode", ())],
     "bgk": [SOD, ("bgk_smooth", ()), ("bgk_riemann", ("variant=I",)), ("bgk_riemann", ("variant=V",))],
-    "esbgk": [("esbgk_smooth", ()), ("esbgk_riemann", ())],
+    "esbgk": [("esbgk_smooth", ()), ("esbgk_riemann", ("knudsen.train=[0.1, 1.0]",))],
 }
 
 

@@ -1,0 +1,89 @@
+"""What is known of gases whose waves part: the closed conservation laws early and late, and the table that holds them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from apnn.flight import Flight, maxwellian
+from apnn.known import Known, Table
+from solvers.limits.navier_stokes import Limit
+from solvers.problem.read import read_case
+
+CASES = Path(__file__).parents[2] / "cases"
+
+
+def riemann(low, high, nu):
+    case = read_case(CASES / "esbgk_riemann.toml", None, [f"knudsen.train=[{low}, {high}]", f"equation.nu={nu}"])
+    flight = Flight(case, 2, "cpu")
+    return case, flight, Known(case, flight, "cpu")
+
+
+def gaussian(flight, nu, t, x, v):
+    """Both components of the equilibrium of free flight at points (p, v), each for its own v."""
+    rho, momentum, energy, second, _ = flight.moments(t, x).unbind(-2)
+    u = momentum / rho
+    T = energy / rho - 0.5 * u**2
+    along = (1.0 - nu) * T + nu * (second / rho - u**2)
+    first = maxwellian(rho, u, along, v)
+    return first, 2.0 * (2.0 * T - along) * first
+
+
+@pytest.mark.parametrize("nu", [-0.5, 0.0])
+def test_early_it_is_what_collided_particles_are(nu, monkeypatch):
+    """For t << eps, t0 all have collided once, at any time alike: G = int_0^t Gaussian_F(t - s, x - v s) ds/t."""
+    for name, value in (
+        ("LEAST", 16),
+        ("MOST", 800),
+        ("MOMENTS", 32),
+    ):  # what the cells make of smooth data is a tenth else
+        monkeypatch.setattr(f"apnn.known.{name}", value)
+    _case, flight, known = riemann(0.5, 1.0, nu)
+    v = torch.linspace(-8.0, 14.0, 89, dtype=torch.float64)
+    p, weights = (torch.as_tensor(a) for a in np.polynomial.legendre.leggauss(6))
+    share, weights = 0.5 * (p + 1.0), 0.5 * weights
+    one = torch.ones(1, dtype=torch.float64)
+    t, exact, found = 0.3 * flight.t0, [], []
+    for x in (-0.02, 0.0, 0.01, 0.03):
+        s = (share * t)[:, None]
+        G, G2 = (weights @ k for k in gaussian(flight, nu, (t - s).expand(-1, len(v)), x - v * s, v.expand(6, -1)))
+        U = (v[1] - v[0]) * torch.stack([G.sum(), (v * G).sum(), (0.5 * v**2 * G + 0.25 * G2).sum()])
+        exact.append((flight.state(U[:, None]) - flight.state(flight.moments(t * one, x * one)))[:, 0])
+        found.append(known(one, t * one, x * one)[0])
+    exact, found = torch.stack(exact), torch.stack(found)
+    assert exact.abs().max() > 1e-3
+    assert (found - exact).norm() < 0.05 * exact.norm()
+
+
+def test_late_it_is_navier_and_stokes():
+    case, flight, known = riemann(2e-3, 4e-3, -0.5)
+    x = np.linspace(-0.1, 0.5, 800)
+    expected = Limit(3e-3).solve(case, {"x": x}, np.array([0.0, 0.1]))
+    places = torch.tensor(x)
+    eps, t = torch.full_like(places, 3e-3), torch.full_like(places, 0.1)
+    W = flight.state(flight.moments(t, places)) + known(eps, t, places).T
+    found = {"rho": W[0].exp(), "u": W[1], "T": W[2].exp()}
+    for name, bound in (("rho", 5e-3), ("u", 5e-3), ("T", 1.5e-2)):  # the foot of the shock is as thin as a cell
+        exact = expected[name][1]
+        assert np.linalg.norm(found[name].numpy() - exact) < bound * np.linalg.norm(exact), name
+
+
+def test_the_table_is_of_third_order_with_its_slopes():
+    errors = []
+    for n in (20, 40):
+        a = np.linspace(0.0, 1.0, n + 1)
+        values = np.sin(3.0 * a)[:, None, None] * np.exp(a)[:, None] * np.cos(a)
+        table = Table(values[..., None], (1.0 / n,) * 3, "cpu")
+        s = torch.linspace(0.1, 0.9, 73, dtype=torch.float64)
+        exact = torch.sin(3.0 * s) * torch.exp(0.5 * s) * torch.cos(1.0 - s)
+        slope = 3.0 * torch.cos(3.0 * s) * torch.exp(0.5 * s) * torch.cos(1.0 - s)
+        found, by_first = torch.func.jvp(
+            lambda a, table=table, s=s: table(a, 0.5 * s, 1.0 - s)[..., 0], (s,), (torch.ones_like(s),)
+        )
+        errors.append([float((found - exact).abs().max()), float((by_first - slope).abs().max())])
+    order = np.log2(np.array(errors[0]) / np.array(errors[1]))
+    assert order[0] > 2.7
+    assert order[1] > 1.7
+    beyond = table(*(torch.tensor(a, dtype=torch.float64) for a in (2.0, -1.0, 0.0)))
+    assert float(beyond) == pytest.approx(np.sin(3.0), rel=1e-12)
