@@ -5,13 +5,13 @@ Here J is cut into blocks of c columns (a view, no copy), whose P/c small Gramia
 
     Q_ij = sum_b [ sum_{k in block b} J_ik J_jk ]_float32,   error of a cosine about 1e-8.
 
-On a GPU, and with more than TWO CPU threads, all blocks are one `bmm`. Otherwise numpy multiplies them, one thread: OpenBLAS,
-unlike a `bmm`, takes a product as small as 4 x 1000 x m without rearranging its factors first. Q is symmetric: bands of 4 rows
-are multiplied with themselves and the rows after them only, CACHED numbers of J at a time, so that every band but the first
-reads them from the cache (8 rows of 1e6 columns: 1.5 ms, 3.7 ms by `bmm`, 8.6 ms for J @ J.T, one core).
+On a GPU, with more than TWO CPU threads, and below LARGE numbers all blocks are one `bmm`. Otherwise numpy multiplies them, one
+thread: OpenBLAS, unlike a `bmm`, takes a product as small as 4 x 1000 x m without rearranging its factors first. Q is symmetric:
+bands of 4 rows are multiplied with themselves and the rows after them only, CACHED numbers of J at a time, so that every band but
+the first reads them from the cache (8 rows of 1e6 columns: 1.5 ms, 3.7 ms by `bmm`, 8.6 ms for J @ J.T, one core).
 
-`accurate=True` converts CONVERTED blocks at a time to float64 before the product: full double precision for float32 gradients
-(8 rows of 1e6 columns: 6.4 ms).
+`accurate=True` converts CONVERTED numbers at a time to float64 before the product: full double precision for float32 gradients
+(8 rows of 1e6 columns: 6.4 ms), to the last bit what the same numbers in float64 give.
 The combination has the same cancellation when gradients nearly oppose each other; `combine(accurate=True)` works in
 float64, chunk by chunk, so that no second m x P matrix ever exists.
 """
@@ -30,8 +30,9 @@ from .method import Array
 
 BLOCK = 1024
 CHUNK = 1 << 15
+LARGE = 1 << 16
 CACHED = 1 << 20
-CONVERTED = 8
+CONVERTED = 1 << 16
 TWO = 2
 #: columns whose products are summed in single precision; longer ones lose digits of a cosine (4e-8 here, 6e-5 over 1e6)
 PIECE = 8192
@@ -41,12 +42,9 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
     """Q = J J^T of shape (m, m) in float64, on the device of J."""
     J = J.detach()
     m, size = J.shape
-    single = J.dtype == torch.float32 and not accurate
-    if size > BLOCK and _numpy_multiplies(J):
+    single = J.dtype == torch.float32 and not accurate and size > BLOCK
+    if m > 2 and J.numel() >= LARGE and _numpy_multiplies(J):
         return torch.from_numpy(_banded(J.numpy(), np.float32 if single else np.float64))
-    if J.dtype == torch.float64 or size <= BLOCK:
-        J = J.to(torch.float64)
-        return J @ J.T
     if not single:  # half precision too: its products overflow
         Q = torch.zeros(m, m, dtype=torch.float64, device=J.device)
         for start in range(0, size, CHUNK):
@@ -75,7 +73,7 @@ def _banded(J: NDArray[Any], dtype: Any) -> Array:
     block = _block(size)
     whole = size // block * block
     band = min(4, (m + 1) // 2) if m <= 32 else 8
-    step = max(1, CACHED // (m * block)) * block if J.dtype == dtype else CONVERTED * block
+    step = max(8, (CACHED if dtype is np.float32 else CONVERTED) // (m * block)) * block
     with np.errstate(all="ignore"):  # what is not finite is reported by name later
         tail = J[:, whole:].astype(dtype)
         Q: Array = (tail @ tail.T).astype(np.float64)
