@@ -215,7 +215,9 @@ def scalarization_table(m: int, seconds: float, clock: Any) -> dict[str, Any]:
     return {name: round(1e3 * min(times), 4) for name, times in spent.items() if name != "floor"}
 
 
-def goals(table: dict[str, Any], overhead: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+def goals(
+    table: dict[str, Any], overhead: dict[str, dict[str, float]], scalarization: dict[str, dict[str, float]]
+) -> list[dict[str, Any]]:
     """The goals that were set, with what was measured; a speed-up is the peer's minimum over ours."""
     rows: list[dict[str, Any]] = []
 
@@ -252,6 +254,14 @@ def goals(table: dict[str, Any], overhead: dict[str, dict[str, float]]) -> list[
         if least:
             gain, where = min(least)
             at_least(f"never slower than torchjd in three turns of four, {threads}; the closest is {where}", gain, 1.0)
+    least = [
+        (row[f"{name} torchjd"] / row[name], f"{name} at m = {m}")
+        for m, row in scalarization.items()
+        for name in SCALARIZERS
+    ]
+    if least:
+        gain, where = min(least)
+        at_least(f"loss-based methods never slower than torchjd's; the closest is {where}", gain, 1.0)
     for m, limit in (("8", 0.3), ("16", 1.0)):
         at_most(f"hrgrad beyond Gramian and sum, m = {m}, ms", overhead[m]["hrgrad"], limit)
         worst = max(overhead[m], key=lambda n: overhead[m][n])
@@ -297,7 +307,7 @@ def main() -> None:
     out = chosen.out or RESULTS / f"directions-{device}.json"
     if out.exists() and (last := json.loads(out.read_text()))["versions"] == versions:
         table = {label: table.get(label, rows) for label, rows in {**last["aggregation"], **table}.items()}
-    rows = goals(table, overhead)
+    rows = goals(table, overhead, scalarization)
     for row in rows:
         print(f"{'met ' if row['met'] else 'MISS'}  {row['found']:8.3f} (limit {row['limit']})  {row['goal']}")
     machine = f"{platform.machine()}, 2 shared CPU cores" if device == "cpu" else torch.cuda.get_device_name()

@@ -4,7 +4,7 @@ r"""DWA, dynamic weight average: losses that fall slowly get more weight.
 
 Lbar(t) is the mean loss over epoch t; the first two epochs have unit weights. Ratios of single steps are noise: an epoch is
 `epoch` steps long, whatever the caller's loop calls an epoch.
-Cost: one backward pass. State: the running sum and the means of two epochs.
+Cost: one backward pass. State: the running sum, the mean of the last epoch and the weights of this one.
 Source: Liu, Johns, Davison (2019), End-to-End Multi-Task Learning with Attention, arXiv:1803.10704, equation (7).
 """
 
@@ -36,22 +36,21 @@ class Method(AbstractMethod):
 
     @classmethod
     def initial_state(cls, m: int, options: Any) -> State:
-        zero = torch.zeros(m, dtype=torch.float64)
-        return {"step": 0, "sum": zero, "last": zero.clone(), "before": zero.clone()}
+        ones = torch.ones(m, dtype=torch.float64)
+        return {"step": 0, "weights": ones, "sum": torch.zeros_like(ones), "last": torch.zeros_like(ones)}
 
     @classmethod
     def direction(
         cls, problem: Problem, losses: Tensor | None, state: State, options: Any, generator: Any = None
     ) -> tuple[Direction, State]:
-        L, step = loss_values(losses, "dwa"), int(state["step"])
-        weights = torch.ones(problem.m, dtype=torch.float64)
-        if step >= 2 * options.epoch:
-            before = np.maximum(np.abs(state["before"].numpy()), 1e-300)
-            ratio = np.minimum(state["last"].numpy() / before, 1e6) / options.temperature
-            w = np.exp(ratio - ratio.max())
-            weights = torch.from_numpy(w * (problem.m / w.sum()))
-        total = torch.from_numpy(state["sum"].numpy() + L)
-        state = {**state, "step": step + 1, "sum": total}
-        if (step + 1) % options.epoch == 0:
-            state |= {"before": state["last"], "last": total / options.epoch, "sum": torch.zeros_like(total)}
-        return Direction(weights), state
+        L, step, found = loss_values(losses, "dwa"), int(state["step"]) + 1, Direction(state["weights"])
+        state = {**state, "step": step, "sum": torch.from_numpy(state["sum"].numpy() + L)}
+        if step % options.epoch == 0:  # the epoch is over: its mean, and the weights of the next one
+            mean = state["sum"] / options.epoch
+            if step >= 2 * options.epoch:
+                before = np.maximum(np.abs(state["last"].numpy()), 1e-300)
+                ratio = np.minimum(mean.numpy() / before, 1e6) / options.temperature
+                w = np.exp(ratio - ratio.max())
+                state["weights"] = torch.from_numpy(w * (problem.m / w.sum()))
+            state |= {"last": mean, "sum": torch.zeros_like(mean)}
+        return found, state
