@@ -36,7 +36,12 @@ the gas there in its state once E is gone.
 
 **Ends.**  At an end that lets gas in, G must enter as F does:
 
-$$ R_{\rm left} = h\,(G - M_{\rm left}),\ v>0, \qquad R_{\rm right}\ \text{likewise},\ v<0 . $$
+$$ R_{\rm left} = \frac{t+t_0}{t}\,h\,(G - M_{\rm left}),\ v>0, \qquad R_{\rm right}\ \text{likewise},\ v<0 , $$
+
+relative to what has changed at an end by the time t, node by node by what it brings to the inflow of energy.  Gas that reaches
+an in-flow jumps to it within Knudsen's layer, eps sqrt(T) thick, and cools or heats over 2 sqrt(eps T t) outside: both are
+columns of the network and hold points of their own; nodes are then Gauss points of either half range, since f jumps at v = 0;
+conservation laws count in the thin layer by what its integral is to that of the thick one.
 
 References: Jin, Ma, Wu (2023), arXiv:2306.15381 (the conservation-law formulation that this one changes); Chapman, Cowling
 (1970), The Mathematical Theory of Non-uniform Gases, chapter 7.
@@ -53,6 +58,7 @@ from solvers.problem.case import Case
 
 from .features import harmonics, product, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
+from .quadrature import half_range_maxwell
 from .sampling import EARLIEST, TIME_POWER
 from .slab import Walls
 
@@ -63,8 +69,12 @@ CONSERVED = ("mass", "momentum", "energy")
 HARMONICS = 2
 #: thickness of a shock and of an end's layer, in eps sqrt(T)
 SHOCK, LAYER = 4.0, 2.0
-#: share of the points around the shocks of smooth data
-FRONT = 0.3
+#: share of the points around the shocks of smooth data, and in the layers of ends that other gas reaches
+FRONT, EDGE = 0.3, 0.3
+#: size of the correction in the layer of an end, relative to the change of the state there
+INNER = 0.3
+#: an end is reached when free flight changes its state by so much
+REACHED = 1e-3
 #: weight of a row on an end
 WALL = 3.0
 #: earliest share of t_end where the logarithmic part of the times begins for jumping data
@@ -121,9 +131,14 @@ class Gas:
         shut = ("periodic", *("free",) * self.windowed, *("inflow",) * flight.similar)
         self.open_ends = tuple(side for side in ("left", "right") if getattr(case.boundary, side).kind not in shut)
         self.residual_names = (*CONSERVED, "kinetic", *self.open_ends)
+        self.reached = tuple(side for side in self.open_ends if self.is_reached(side))
         low, high = flight.best_reach(velocities)
-        self.v = torch.linspace(low, high, velocities, dtype=torch.float64, device=device)
-        self.w = torch.full_like(self.v, float(self.v[1] - self.v[0]))
+        if self.reached:
+            rule = half_range_maxwell(velocities, (flight.cold * flight.hot) ** 0.5)
+            self.v, self.w = (torch.as_tensor(part, device=device) for part in rule)
+        else:
+            self.v = torch.linspace(low, high, velocities, dtype=torch.float64, device=device)
+            self.w = torch.full_like(self.v, float(self.v[1] - self.v[0]))
         self.components = 1 if d == 1 else 2
         middle = 0.5 * (low + high)
         z = (self.v - middle) / flight.hot**0.5
@@ -132,6 +147,8 @@ class Gas:
         # behind strong shocks the heat flux hangs on these rows
         weight = 1.0 if self.parted else 1.0 / (1.0 + flight.hot)
         self.row_weight = weight * torch.cat([rows / size for size in sizes])
+        enters = (1.0 + z.abs() ** 3) * self.w / self.w.mean()  # up to its part of the energy that flows in
+        self.wall_weight = torch.cat([enters / size for size in sizes])
         zero, one = torch.zeros_like(self.v), torch.ones_like(self.v)
         first = [one, self.v, 0.5 * self.v**2]
         second = [zero, zero, 0.25 * (d - 1.0) * one]
@@ -167,6 +184,17 @@ class Gas:
         self.inputs = self.places + len(self.times(probe, probe))
         self.outputs = 3 + self.components * velocities
 
+    def is_reached(self, side: str) -> bool:
+        """Whether other gas comes to an in-flow before t_end."""
+        if getattr(self.case.boundary, side).kind != "inflow":
+            return False
+        assert self.flight.ends is not None
+        times = self.t_end * torch.linspace(0.1, 1.0, 10, dtype=torch.float64, device=self.device)
+        end = self.low if side == "left" else self.high
+        left, right = self.end_states(times)
+        state = self.flight.state(self.flight.moments(times, torch.full_like(times, end)))
+        return bool((state.T - (left if side == "left" else right)).abs().max() > REACHED)
+
     def joined(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
         """Columns over the nodes of all components."""
         top, bottom = torch.stack(first, dim=-1), torch.stack(second, dim=-1)
@@ -201,6 +229,14 @@ class Gas:
     def layer(self, eps: Tensor) -> Tensor:
         return LAYER * self.flight.hot**0.5 * eps
 
+    def conduction(self, eps: Tensor, t: Tensor) -> Tensor:
+        """How far heat of diffusivity eps T has come from an end, outside its layer."""
+        return 2.0 * torch.sqrt(self.flight.hot * eps * (t + eps))
+
+    def away(self, side: str, x: Tensor) -> Tensor:
+        """Distance from an end."""
+        return x - self.low if side == "left" else self.high - x
+
     def place(self, eps: Tensor, t: Tensor, x: Tensor) -> list[Tensor]:
         """Columns that know x, without the moments of F."""
         flight = self.flight
@@ -212,9 +248,10 @@ class Gas:
             columns = [s / torch.sqrt(s**2 + fan**2)]
         else:
             columns = [2.0 * s / flight.span]
-            for at, sign in ((self.low, 1.0), (self.high, -1.0)):
-                away = sign * (x - at)
-                columns.append(torch.exp(-away / (self.layer(eps) + 1e-3 * flight.span)))
+            for side in self.open_ends:
+                columns.append(torch.exp(-self.away(side, x) / (self.layer(eps) + 1e-3 * flight.span)))
+            for side in self.reached:
+                columns.append(torch.exp(-self.away(side, x) / self.conduction(eps, t)))
         for wave in flight.waves:
             columns.append(torch.tanh(self.behind(wave, t, x) / self.wave_width(wave, eps, t)))
         return columns
@@ -282,9 +319,11 @@ class Gas:
                     width = self.wave_width(wave, eps, t)
                     sharp = self.shock_width(eps, t) / width
                     a = a + rest * sharp * (1.0 - torch.tanh(self.behind(wave, t, x) / width) ** 2)
-        if self.open_ends:
-            for at, sign in ((self.low, 1.0), (self.high, -1.0)):
-                a = a + rest * A * torch.exp(-sign * (x - at) / self.layer(eps))
+        for side in self.open_ends:
+            a = a + rest * A * INNER * torch.exp(-self.away(side, x) / self.layer(eps))
+        for side in self.reached:
+            deep = self.conduction(eps, t)
+            a = a + rest * A * eps / deep * torch.exp(-self.away(side, x) / deep)
         if self.known is not None:
             A = A * a
         return torch.stack([A, a * closed, a], dim=-2)
@@ -300,6 +339,9 @@ class Gas:
                     width = self.wave_width(wave, eps, t)
                     bump = 1.0 - torch.tanh(0.5 * self.behind(wave, t, x) / width) ** 2
                     factor = factor + bump * fan / (4.0 * width)
+        for side in self.reached:
+            layer = self.layer(eps)
+            factor = factor + torch.exp(-self.away(side, x) / layer) * self.conduction(eps, t) / layer
         return (t + flight.t0) / factor
 
     def wall(self, side: str, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -437,7 +479,8 @@ class Gas:
         kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / (batch.size * unit).unsqueeze(-1))
         named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
         if batch.walls.ends:
-            weighted = WALL * self.row_weight * h.unsqueeze(-1)
+            growth = batch.t / (batch.t + self.flight.t0)
+            weighted = WALL * self.wall_weight * (h / growth).unsqueeze(-1)
             for side, (here, nodes, value) in batch.walls.ends.items():
                 named[side] = (G[..., here, :][..., nodes] - value) * weighted[..., here, :][..., nodes]
         return named
@@ -473,25 +516,18 @@ class Gas:
         t = self.t_end * (EARLIEST + (1.0 - EARLIEST) * s**TIME_POWER)
         if not flight.waves:
             return t, self.low + (self.high - self.low) * y
-        slowest, fastest = flight.waves[0].speed, flight.waves[-1].speed
         if not flight.similar:
-            first, last = (self.flight.place_of(flight.waves[end], t) for end in (0, -1))
-            left = (first - 2.0 * flight.length).clamp_min(self.low)
-            right = (last + 2.0 * flight.length).clamp_max(self.high)
-            bottom, top = torch.full_like(t, self.low), torch.full_like(t, self.high)
-            shocks = [wave for wave in flight.waves if wave.course is not None]
-            rest = 1.0 - FRONT if shocks else 1.0
-            if self.parted:
-                bottom = (first - 4.5 * self.reach(0, eps, t)).clamp_min(self.low)
-                top = (last + 4.5 * self.reach(-1, eps, t)).clamp_max(self.high)
-            z = 2.0 * y / rest
-            x = torch.where(z < 1.0, bottom + (top - bottom) * z, left + (right - left) * (z - 1.0))
-            share = FRONT / max(len(shocks), 1)
-            for k, wave in enumerate(shocks):
-                far = 2.0 * (y - rest - k * share) / share - 1.0
-                near = self.flight.place_of(wave, t) + self.wave_width(wave, eps, t) * (2.0 * far + 6.0 * far**3)
-                x = torch.where((far >= -1.0) & (y >= rest), near.clamp(self.low, self.high), x)
+            edge = 0.5 * EDGE * len(self.reached)
+            x = self.among_waves(eps, t, (y - edge) / (1.0 - edge))
+            for k, side in enumerate(self.reached):
+                far = 2.0 * y / EDGE - k
+                layer = self.layer(eps)
+                deep = (6.0 * self.conduction(eps, t)).clamp_max(0.5 * flight.span)
+                near = layer * torch.expm1(far * torch.log1p(deep / layer))
+                near = self.low + near if side == "left" else self.high - near
+                x = torch.where((far >= 0.0) & (far < 1.0), near, x)
             return t, x
+        slowest, fastest = flight.waves[0].speed, flight.waves[-1].speed
         late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.6).clamp_max(1.0) ** TIME_POWER)
         t = torch.where(s < 0.6, late, self.t_end * EARLY ** (1.0 - (s - 0.6) / 0.4))
         wide = self.v[0] + (self.v[-1] - self.v[0]) * y / 0.4
@@ -504,3 +540,24 @@ class Gas:
             near = wave.speed + 2.0 * width * (2.0 * (y - start) / share - 1.0)
             xi = torch.where((y >= start) & (y < start + share), near, xi)
         return t, (flight.origin + xi * t).clamp(self.low, self.high)
+
+    def among_waves(self, eps: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        """Places between unequal ends of smooth data, y in [0, 1): half of them in the fan, a share around shocks."""
+        flight = self.flight
+        first, last = (flight.place_of(flight.waves[end], t) for end in (0, -1))
+        left = (first - 2.0 * flight.length).clamp_min(self.low)
+        right = (last + 2.0 * flight.length).clamp_max(self.high)
+        bottom, top = torch.full_like(t, self.low), torch.full_like(t, self.high)
+        shocks = [wave for wave in flight.waves if wave.course is not None]
+        rest = 1.0 - FRONT if shocks else 1.0
+        if self.parted:
+            bottom = (first - 4.5 * self.reach(0, eps, t)).clamp_min(self.low)
+            top = (last + 4.5 * self.reach(-1, eps, t)).clamp_max(self.high)
+        z = 2.0 * y / rest
+        x = torch.where(z < 1.0, bottom + (top - bottom) * z, left + (right - left) * (z - 1.0))
+        share = FRONT / max(len(shocks), 1)
+        for k, wave in enumerate(shocks):
+            far = 2.0 * (y - rest - k * share) / share - 1.0
+            near = flight.place_of(wave, t) + self.wave_width(wave, eps, t) * (2.0 * far + 6.0 * far**3)
+            x = torch.where((far >= -1.0) & (y >= rest), near.clamp(self.low, self.high), x)
+        return x

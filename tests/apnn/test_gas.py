@@ -282,3 +282,45 @@ def test_an_end_that_lets_gas_in_holds_the_entering_half():
     rows = formulation.residuals(Solution(W, torch.zeros(*shape, 24, dtype=torch.float64)), batch)
     assert rows["left"].abs().max() < 1e-12 < 1e-2 < rows["right"].abs().max()
     assert rows["left"].shape[-1] == int((formulation.v > 0).sum())
+
+
+@pytest.mark.parametrize("T", [0.75, 1.0, 1.5])
+def test_half_range_rule_is_right_for_a_cut_maxwellian(T):
+    """Equidistant nodes miss <v^3 M; v > 0> by percents, the Gauss rule of the weight exp(-v^2/2T_0) by less than 1e-5."""
+    formulation = BGK(case_of("bgk_riemann", "I"), 16)
+    ahead = formulation.v > 0
+    v, w = formulation.v[ahead], formulation.w[ahead]
+    M = torch.exp(-(v**2) / (2 * T)) / math.sqrt(2 * math.pi * T)
+    half = [0.5, math.sqrt(T / (2 * math.pi)), 0.5 * T, 2 * T * math.sqrt(T / (2 * math.pi))]
+    for k, exact in enumerate(half):
+        assert float((w * v**k * M).sum()) == pytest.approx(exact, rel=1e-5)
+    with pytest.raises(BadInput, match="even"):
+        BGK(case_of("bgk_riemann", "I"), 15)
+
+
+def test_ends_that_gas_reaches_have_points_and_columns_in_their_layers():
+    quiet, lively = BGK(case_of("sod"), 16), BGK(case_of("bgk_riemann", "I"), 16)
+    assert quiet.reached == ()
+    assert lively.reached == ("left", "right")
+    assert lively.places == BGK(case_of("bgk_riemann", "II"), 16).places == 3 + 1 + 2 + 2 + len(lively.flight.waves)
+    eps = torch.full((4096,), 1e-3, dtype=torch.float64)
+    s, y = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(4096, dtype=torch.float64).T
+    t, x = lively.stratify(eps, s, y)
+    assert (x >= lively.low).all()
+    assert (x <= lively.high).all()
+    for side in lively.reached:
+        away, deep = lively.away(side, x), lively.conduction(eps, t)
+        # a uniform draw would leave one point in a hundred within the layer of heat, and one in four hundred in Knudsen's
+        assert float((away < deep).double().mean()) > 0.08
+        assert float((away < lively.layer(eps)).double().mean()) > 0.02
+
+
+def test_heat_from_an_end_spreads_like_the_square_root_of_time():
+    """The width of the column is that of erfc(x / 2 sqrt(eps T t)) once t >> eps, and Knudsen's layer before."""
+    formulation = BGK(case_of("bgk_riemann", "I"), 16)
+    eps, t = tensors(1e-4, [0.02, 0.08])
+    width = formulation.conduction(eps, t)
+    assert float(width[1] / width[0]) == pytest.approx(2.0, rel=5e-3)
+    assert float(width[0]) == pytest.approx(2 * math.sqrt(1.5e-4 * 0.02), rel=5e-3)
+    early = formulation.conduction(*tensors(1e-4, 1e-9))
+    assert float(early) == pytest.approx(float(formulation.layer(eps[0])), rel=1e-3)
