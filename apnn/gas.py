@@ -248,7 +248,7 @@ class Gas:
             columns = [s / torch.sqrt(s**2 + fan**2)]
         else:
             columns = [2.0 * s / flight.span]
-            for side in self.open_ends:
+            for side in ("left", "right"):
                 columns.append(torch.exp(-self.away(side, x) / (self.layer(eps) + 1e-3 * flight.span)))
             for side in self.reached:
                 columns.append(torch.exp(-self.away(side, x) / self.conduction(eps, t)))
