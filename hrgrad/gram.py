@@ -43,7 +43,7 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
     J = J.detach()
     m, size = J.shape
     single = J.dtype == torch.float32 and not accurate and size > BLOCK
-    if m > 2 and J.numel() >= LARGE and _numpy_multiplies(J):
+    if J.numel() >= LARGE and size > BLOCK and _numpy_multiplies(J):
         return torch.from_numpy(_banded(J.numpy(), np.float32 if single else np.float64))
     if not single:  # half precision too: its products overflow
         Q = torch.zeros(m, m, dtype=torch.float64, device=J.device)
@@ -80,6 +80,10 @@ def _banded(J: NDArray[Any], dtype: Any) -> Array:
         for start in range(0, whole, step):
             part = J[:, start : min(start + step, whole)].astype(dtype, copy=False).reshape(m, -1, block)
             left, right = part.transpose(1, 0, 2), part.transpose(1, 2, 0)
+            if m <= 2:  # inner products, which need no matrix
+                for row in range(m):
+                    Q[row, row:] += np.vecdot(part[row], part[row:]).sum(1, dtype=np.float64)
+                continue
             for row in range(0, m, band):
                 # the last band begins a column early: of a matrix by its own transpose numpy makes a `syrk`, slow when small
                 first = row if row + band < m else max(row - 1, 0)
