@@ -26,8 +26,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arrays import Array
 from .jacobians import Parameters, check_losses, jacobian, list_parameters
-from .method import Array, Direction, State
+from .method import Direction, State
 from .problem import Problem
 
 

@@ -30,7 +30,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .method import CONFLICT, Array, Direction
+from .arrays import Array
+from .method import CONFLICT, Direction
 from .problem import Problem
 from .quadratic import min_norm
 

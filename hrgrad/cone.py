@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .method import Array
+from .arrays import Array
 from .quadratic import min_norm
 
 ZERO = 1e-9

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .method import Array, State
+from .arrays import Array
+from .method import State
 
 
 def adam_state(m: int, value: float = 0.0) -> State:

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .method import Array
+from .arrays import Array
 
 BLOCK = 1024
 CHUNK = 1 << 15

@@ -24,17 +24,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from .arrays import TINY, Array
 from .registry import nearest
 
 if TYPE_CHECKING:
     from .problem import Problem
-
-Array = NDArray[np.float64]
-
-#: a loss of exactly zero counts as this in logarithms and quotients
-TINY = 1e-300
 
 #: two gradients conflict where their cosine is below this
 CONFLICT = -1e-12

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from .arrays import Array
 from .gram import combine, gramian, gramian_row
-from .method import Array, Direction, Measure, State
+from .method import Direction, Measure, State
 from .problem import CANCELLATION, Problem
 
 Inner = Callable[[Array, Array], tuple[Array, str, Measure]]

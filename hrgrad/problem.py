@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import Array
 from .gram import combine, gramian
-from .method import Array
 
 PIVOT = 1e-4
 #: a sum this much shorter than its terms is rounded to 6e-5 of itself in single precision, and taken in double below that

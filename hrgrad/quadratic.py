@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .method import Array
+from .arrays import Array
 
 RANK = 1e-10
 TOLERANCE = 1e-12

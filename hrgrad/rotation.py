@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .method import TINY, Array
+from .arrays import TINY, Array
 
 ALIGNED = 1e-9
 SWEEPS = 200

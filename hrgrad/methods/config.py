@@ -19,7 +19,8 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from ..method import AbstractMethod, Array, Direction, State, weighted
+from ..arrays import Array
+from ..method import AbstractMethod, Direction, State, weighted
 from ..problem import Problem
 from ..quadratic import equal_projections, min_norm, vanishes
 

@@ -19,8 +19,9 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
+from ..arrays import Array
 from ..descent import adam_state, adam_step
-from ..method import AbstractMethod, Array, Direction, Options, State, loss_values, option, weighted
+from ..method import AbstractMethod, Direction, Options, State, loss_values, option, weighted
 from ..problem import Problem
 from .stch import softmax
 

@@ -34,8 +34,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..arrays import Array
 from ..cone import anchor
-from ..method import CONFLICT, AbstractMethod, Array, Direction, Measure, Measures, State, loss_values, option, weighted
+from ..method import CONFLICT, AbstractMethod, Direction, Measure, Measures, State, loss_values, option, weighted
 from ..method import Options as BaseOptions
 from ..momentum import momentum_direction, momentum_state
 from ..problem import Problem

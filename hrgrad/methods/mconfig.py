@@ -16,7 +16,8 @@ from typing import Any, final
 
 from torch import Tensor
 
-from ..method import AbstractMethod, Array, Direction, Measure, Options, State, option
+from ..arrays import Array
+from ..method import AbstractMethod, Direction, Measure, Options, State, option
 from ..momentum import momentum_direction, momentum_state
 from ..problem import Problem
 from .config import config_weights

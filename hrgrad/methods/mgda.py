@@ -18,7 +18,8 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from ..method import AbstractMethod, Array, Direction, Options, State, loss_values, option, weighted
+from ..arrays import Array
+from ..method import AbstractMethod, Direction, Options, State, loss_values, option, weighted
 from ..problem import Problem
 from ..quadratic import min_norm, vanishes
 

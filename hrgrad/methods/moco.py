@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import Array
 from ..gram import combine, gramian
-from ..method import AbstractMethod, Array, Direction, Options, State, loss_values, option
+from ..method import AbstractMethod, Direction, Options, State, loss_values, option
 from ..problem import Problem
 from .stch import softmax
 

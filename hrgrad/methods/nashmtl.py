@@ -22,7 +22,8 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from ..method import AbstractMethod, Array, Direction, Options, State, option, weighted
+from ..arrays import Array
+from ..method import AbstractMethod, Direction, Options, State, option, weighted
 from ..problem import Problem
 
 LARGEST = 1e7

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..method import AbstractMethod, Array, Direction, Options, State, option, weighted
+from ..arrays import Array
+from ..method import AbstractMethod, Direction, Options, State, option, weighted
 from ..problem import Problem
 
 
