@@ -96,7 +96,7 @@ def refined(run: "ReferenceRun") -> tuple[Case | None, str]:
         data["reference"] = {**case.reference, **changed}
     better = case_from_data(data, ENGINES, case.name)
     options = run.scheme.Options.model_validate(better.reference)
-    largest, finest = run.scheme.at(better, min(better.knudsen.all), options)
+    largest, finest = options.at(better, min(better.knudsen.all))
     cost = run.scheme.plan(largest, min(better.knudsen.all), finest)
     if cost["bytes"] > MAX_BYTES:
         return None, f"the next grid needs {cost['bytes'] / 1e9:.1f} GB (at most {MAX_BYTES / 1e9:g} GB)"
@@ -197,7 +197,7 @@ class ReferenceRun:
         """One Knudsen number into the result."""
         begin = saved = time.perf_counter()
         steps, drift = 0, float("nan")
-        case, options = self.scheme.at(self.case, eps, self.options)
+        case, options = self.options.at(self.case, eps)
         axes = self.scheme.coordinates(case, options)
         estimator = Estimator(self.scheme, case, eps, options) if self.wanted else None
         share = estimator.share if estimator else 0.0
@@ -315,9 +315,9 @@ def print_plan(case: Case) -> None:
     axes = scheme.coordinates(case, options)
     rows = []
     for eps in case.knudsen.all:
-        at_eps = scheme.at(case, eps, options)
-        cost = scheme.plan(at_eps[0], eps, at_eps[1])
-        share = Estimator(scheme, at_eps[0], eps, at_eps[1]).share
+        own, chosen = options.at(case, eps)
+        cost = scheme.plan(own, eps, chosen)
+        share = Estimator(scheme, own, eps, chosen).share
         seconds = cost["unknowns"] * cost["steps"] / scheme.rate / (1.0 - share)
         time_needed = screen.duration(seconds)
         rows.append(

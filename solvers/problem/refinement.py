@@ -45,7 +45,7 @@ class RefinedOptions(SchemeOptions):
     refine: Annotated[tuple[Refinement, ...], Strict(False)] = ()
 
     def at(self, case: "Case", eps: float) -> "tuple[Case, Self]":
-        """Case and options of one Knudsen number."""
+        """The same with the entry of this Knudsen number."""
         entries = [entry for entry in self.refine if eps <= entry.eps * (1.0 + 1e-9)]
         entry = min(entries, key=lambda entry: entry.eps, default=Refinement(eps=eps))
         for _ in range(0 if self.distribution else entry.thinned):  # f is kept on one set of velocities

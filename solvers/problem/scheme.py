@@ -6,7 +6,7 @@ contract tests hold it to.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class SchemeOptions(BaseModel):
     cells: int = Field(default=400, ge=8, le=1_000_000)
     cfl: float = Field(default=0.4, gt=0.0)
     distribution: bool = False
+
+    def at(self, case: "Case", eps: float) -> "tuple[Case, Self]":
+        """Case and options with which to march one Knudsen number; results are kept at the coordinates of these options."""
+        return case, self
 
 
 class Scheme(ABC):
@@ -101,10 +105,6 @@ class Scheme(ABC):
             return None
         divided = [name for name, value in options if value != getattr(coarse, name)]
         return options.model_copy(update={name: self.ratio * getattr(options, name) for name in divided})
-
-    def at(self, case: "Case", eps: float, options: Any) -> "tuple[Case, Any]":
-        """Case and options with which to march one Knudsen number; results are kept at the `coordinates` of `options`."""
-        return case, options
 
     def expected_order(self, case: "Case", eps: float) -> float:
         """The order that an error estimate may count on: the lower one of `order`, or less where the solution is not smooth."""

@@ -197,9 +197,6 @@ class Scheme(AbstractScheme):
     references = ("guo2013discrete", "guo2015discrete", "mieussens2000discrete")
     Options = Options
 
-    def at(self, case: Case, eps: float, options: Options) -> tuple[Case, Options]:
-        return options.at(case, eps)
-
     def coordinates(self, case: Case, options: Options) -> dict[str, Array]:
         axes = {"x": centres(case, options)}
         return axes | {"v": case.velocity.nodes_and_weights()[0]} if options.distribution else axes

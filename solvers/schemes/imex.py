@@ -334,9 +334,6 @@ class Scheme(AbstractScheme):
     def plan(self, case: Case, eps: float, options: Options) -> dict[str, float]:
         return plan(case, options)
 
-    def at(self, case: Case, eps: float, options: Options) -> tuple[Case, Options]:
-        return options.at(case, eps)
-
     def march(
         self, case: Case, eps: float, options: Options, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
