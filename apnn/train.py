@@ -289,11 +289,10 @@ class SecondOrder(Phase):
         weights = weighed.get("weights")
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                leaf = point.detach().requires_grad_()
-                named.update(self.model.losses(leaf, refresh, weights))
-                loss = torch.stack(list(named.values())).sum(dim=0).mean()
-                (gradient,) = torch.autograd.grad(loss, leaf)
+            leaf = point.detach().requires_grad_()
+            named.update(self.model.losses(leaf, refresh, weights))
+            loss = torch.stack(list(named.values())).sum(dim=0).mean()
+            (gradient,) = torch.autograd.grad(loss, leaf)
             return loss.detach(), gradient
 
         inner = state["optimizer"]
