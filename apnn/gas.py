@@ -265,10 +265,13 @@ class Gas:
 
     def features(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """Network inputs (..., B, features)."""
-        state = self.flight.state(self.flight.moments(t, x)).transpose(-1, -2)
-        if self.known is not None:
-            state = state + self.known(eps, t, x)
+        state = self.state(eps, t, x, self.flight.moments(t, x))
         return torch.cat([(state - self.offset) / self.spread, self.simple(eps, t, x)], dim=-1)
+
+    def state(self, eps: Tensor, t: Tensor, x: Tensor, streamed: Tensor) -> Tensor:
+        """(ln rho, u, ln T) of free flight with the moments `streamed` (..., 5, B), and what is known beyond it, (..., B, 3)."""
+        free = self.flight.state(streamed).transpose(-1, -2)
+        return free if self.known is None else free + self.known(eps, t, x)
 
     def simple(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         return torch.stack([*self.place(eps, t, x), *self.times(eps, t)], dim=-1)
@@ -490,9 +493,7 @@ class Gas:
         d = self.d
         A, a, _ = self.amplitudes(eps, t, x).unbind(-2)
         streamed = self.flight.moments(t, x)
-        base = self.jump_base(eps, t, x) if self.flight.similar else self.flight.state(streamed).transpose(-1, -2)
-        if self.known is not None:
-            base = base + self.known(eps, t, x)
+        base = self.jump_base(eps, t, x) if self.flight.similar else self.state(eps, t, x, streamed)
         W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
         C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
         rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
@@ -514,8 +515,6 @@ class Gas:
         """Between unequal ends half of the places lie in the fan of the waves; jumps are sampled in x/t, early and late."""
         flight = self.flight
         t = self.t_end * (EARLIEST + (1.0 - EARLIEST) * s**TIME_POWER)
-        if not flight.waves:
-            return t, self.low + (self.high - self.low) * y
         if not flight.similar:
             edge = 0.5 * EDGE * len(self.reached)
             x = self.among_waves(eps, t, (y - edge) / (1.0 - edge))
@@ -542,8 +541,10 @@ class Gas:
         return t, (flight.origin + xi * t).clamp(self.low, self.high)
 
     def among_waves(self, eps: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        """Places between unequal ends of smooth data, y in [0, 1): half of them in the fan, a share around shocks."""
+        """Places in smooth data, y in [0, 1): between unequal ends half of them in the fan, a share around shocks."""
         flight = self.flight
+        if not flight.waves:
+            return self.low + (self.high - self.low) * y
         first, last = (flight.place_of(flight.waves[end], t) for end in (0, -1))
         left = (first - 2.0 * flight.length).clamp_min(self.low)
         right = (last + 2.0 * flight.length).clamp_max(self.high)

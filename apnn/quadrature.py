@@ -37,8 +37,8 @@ def half_range_maxwell(nodes: int, T: float) -> tuple[Array, Array]:
     Right for Maxwellians cut at v = 0, which equidistant nodes are not; three-term recurrence by Stieltjes' sums over a fine rule
     (Gautschi (2004), Orthogonal Polynomials, section 2.2), nodes and weights by Golub and Welsch.
     """
-    fine, step = np.polynomial.legendre.leggauss(600)
     even(nodes)
+    fine, step = np.polynomial.legendre.leggauss(200)
     z = 6.0 * (fine + 1.0)
     weight = 6.0 * step * np.exp(-0.5 * z**2)
     before, now = np.zeros_like(z), np.full_like(z, weight.sum() ** -0.5)

@@ -324,3 +324,16 @@ def test_heat_from_an_end_spreads_like_the_square_root_of_time():
     assert float(width[0]) == pytest.approx(2 * math.sqrt(1.5e-4 * 0.02), rel=5e-3)
     early = formulation.conduction(*tensors(1e-4, 1e-9))
     assert float(early) == pytest.approx(float(formulation.layer(eps[0])), rel=1e-3)
+
+
+def test_a_pulse_between_equal_inflows_has_points_in_their_layers():
+    """No wave of a Riemann problem leaves it, but what it sends out reaches the ends."""
+    pulse = ("initial.rho=rho_L + exp(-20*x**2)", "initial.T=T_L", "constants.rho_R=1.5", "constants.T_R=1.5")
+    formulation = BGK(case_of("bgk_riemann", "I", *pulse), 16)
+    assert formulation.flight.waves == []
+    assert formulation.reached == ("left", "right")
+    eps = torch.full((1024,), 1e-3, dtype=torch.float64)
+    s, y = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(1024, dtype=torch.float64).T
+    t, x = formulation.stratify(eps, s, y)
+    for side in formulation.reached:
+        assert float((formulation.away(side, x) < formulation.conduction(eps, t)).double().mean()) > 0.08
