@@ -5,10 +5,11 @@ Here J is cut into blocks of c columns (a view, no copy), whose P/c small Gramia
 
     Q_ij = sum_b [ sum_{k in block b} J_ik J_jk ]_float32,   error of a cosine about 1e-8.
 
-On a GPU, with more than TWO CPU threads, and below LARGE numbers all blocks are one `bmm`. Otherwise numpy multiplies them, one
-thread: OpenBLAS, unlike a `bmm`, takes a product as small as 4 x 1000 x m without rearranging its factors first. Q is symmetric:
-bands of 4 rows are multiplied with themselves and the rows after them only, CACHED numbers of J at a time, so that every band but
-the first reads them from the cache (8 rows of 1e6 columns: 1.5 ms, 3.7 ms by `bmm`, 8.6 ms for J @ J.T, one core).
+On a GPU, with more than TWO CPU threads, and below LARGE numbers all blocks are one `bmm`. Otherwise numpy multiplies them, on
+one thread or, from SHARED numbers on, half of the columns on each of two: OpenBLAS, unlike a `bmm`, takes a product as small as
+4 x 1000 x m without rearranging its factors first. Q is symmetric: bands of 4 rows are multiplied with themselves and the rows
+after them only, CACHED numbers of J at a time, so that every band but the first reads them from the cache (8 rows of 1e6 columns:
+1.5 ms, 3.7 ms by `bmm`, 8.6 ms for J @ J.T, one core; 16 rows: 7.2 ms, 4.8 ms on two).
 
 `accurate=True` converts CONVERTED numbers at a time to float64 before the product: full double precision for float32 gradients
 (8 rows of 1e6 columns: 6.4 ms), to the last bit what the same numbers in float64 give.
@@ -18,6 +19,7 @@ float64, chunk by chunk, so that no second m x P matrix ever exists.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -31,6 +33,7 @@ from .arrays import Array
 BLOCK = 1024
 CHUNK = 1 << 15
 LARGE = 1 << 16
+SHARED = 3_000_000
 CACHED = 1 << 20
 CONVERTED = 1 << 16
 TWO = 2
@@ -44,7 +47,7 @@ def gramian(J: Tensor, accurate: bool = False) -> Tensor:
     m, size = J.shape
     single = J.dtype == torch.float32 and not accurate and size > BLOCK
     if J.numel() >= LARGE and size > BLOCK and _numpy_multiplies(J):
-        return torch.from_numpy(_banded(J.numpy(), np.float32 if single else np.float64))
+        return torch.from_numpy(_shared(J.numpy(), np.float32 if single else np.float64))
     if not single:  # half precision too: its products overflow
         Q = torch.zeros(m, m, dtype=torch.float64, device=J.device)
         for start in range(0, size, CHUNK):
@@ -65,6 +68,17 @@ def _numpy_multiplies(J: Tensor) -> bool:
 def _block(size: int) -> int:
     """Columns in a block: none are left over where that can be."""
     return next((b for b in range(BLOCK, 3 * BLOCK // 4, -1) if size % b == 0), BLOCK)
+
+
+def _shared(J: NDArray[Any], dtype: Any) -> Array:
+    """`_banded` by as many threads as torch has; a thread of its own outlives no call, so that processes can fork."""
+    if torch.get_num_threads() < TWO or J.size < SHARED:
+        return _banded(J, dtype)
+    half = J.shape[1] // 2 // BLOCK * BLOCK
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(_banded, J[:, :half], dtype)
+        second = _banded(J[:, half:], dtype)
+        return first.result() + second
 
 
 def _banded(J: NDArray[Any], dtype: Any) -> Array:

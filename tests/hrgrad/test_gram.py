@@ -9,7 +9,7 @@ import torch
 from hrgrad.gram import combine, gramian
 
 
-@pytest.fixture(params=[1, 3], ids=["numpy's blocks", "one bmm"])
+@pytest.fixture(params=[1, 2, 3], ids=["numpy's blocks", "shared by two threads", "one bmm"])
 def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -29,14 +29,14 @@ def cosine_error(Q, J):
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 8, 9, 33])
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 8, 9, 33])  # 33 rows of 131 101 are shared
 @pytest.mark.parametrize("size", [1, 1000, 1025, 4096, 50_049, 131_101])
 def test_gramian(m, size):
     J = rows(m, size)
     Q = gramian(J)
     assert Q.dtype == torch.float64
     assert max(cosine_error(Q, J), cosine_error(Q.T, J)) < (5e-7 if size < 10_000 else 5e-8)
-    if torch.get_num_threads() == 1:
+    if torch.get_num_threads() <= 2:
         assert torch.equal(gramian(J, accurate=True), gramian(J.double()))
     assert cosine_error(gramian(J, accurate=True), J) < 1e-15 * max(100, size**0.5)  # of the comparison, too
 
