@@ -32,10 +32,10 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.expression import Expression
 
+from .crowding import Crowd, Even, Log, times
 from .expression import evaluate
 from .features import scales, tangents
 from .quadrature import unit_range
-from .sampling import EARLIEST, TIME_POWER
 
 CELLS = 4000
 REACH, NODES = 6.0, 64  # trapezoidal rule in z
@@ -185,13 +185,12 @@ class Carriers:
         found = torch.stack(tangents(columns, t, x), dim=-3).detach()
         return found.split([self.places + self.scales, 3 + modes], dim=-1)
 
+    def crowd(self, eps: Tensor) -> Crowd:
+        """Four of five places uniform, one logarithmic to a contact."""
+        half = 0.5 * (self.high - self.low)
+        near = 0.1 * half * eps / (1.0 + eps)
+        contacts = [(0.1, Log(at, sign, near, half)) for at, sign in ((self.low, 1.0), (self.high, -1.0))]
+        return Crowd(self.low, self.high, (0.8, Even(self.low, self.high)), *contacts)
+
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Four of five times as ever, one logarithmic; four of five places uniform, one logarithmic to a contact."""
-        late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.8).clamp_max(1.0) ** TIME_POWER)
-        t = torch.where(s < 0.8, late, self.t_end * EARLY ** (1.0 - (s - 0.8) / 0.2))
-        span = self.high - self.low
-        u = torch.remainder((y - 0.8).clamp_min(0.0) * 10.0, 1.0)
-        smallest = 0.1 * eps / (1.0 + eps)
-        away = 0.5 * span * smallest ** (1.0 - u)
-        wall = torch.where(y < 0.9, self.low + away, self.high - away)
-        return t, torch.where(y < 0.8, self.low + span * y / 0.8, wall)
+        return times(s, self.t_end, 0.8, EARLY), self.crowd(eps).places(y)

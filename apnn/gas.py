@@ -56,10 +56,10 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
+from .crowding import times
 from .features import harmonics, product, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
 from .quadrature import half_range_maxwell
-from .sampling import EARLIEST, TIME_POWER
 from .slab import Walls
 
 if TYPE_CHECKING:
@@ -514,8 +514,8 @@ class Gas:
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Between unequal ends half of the places lie in the fan of the waves; jumps are sampled in x/t, early and late."""
         flight = self.flight
-        t = self.t_end * (EARLIEST + (1.0 - EARLIEST) * s**TIME_POWER)
         if not flight.similar:
+            t = times(s, self.t_end)
             edge = 0.5 * EDGE * len(self.reached)
             x = self.among_waves(eps, t, (y - edge) / (1.0 - edge))
             for k, side in enumerate(self.reached):
@@ -527,8 +527,7 @@ class Gas:
                 x = torch.where((far >= 0.0) & (far < 1.0), near, x)
             return t, x
         slowest, fastest = flight.waves[0].speed, flight.waves[-1].speed
-        late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.6).clamp_max(1.0) ** TIME_POWER)
-        t = torch.where(s < 0.6, late, self.t_end * EARLY ** (1.0 - (s - 0.6) / 0.4))
+        t = times(s, self.t_end, 0.6, EARLY)
         wide = self.v[0] + (self.v[-1] - self.v[0]) * y / 0.4
         fan = slowest - 1.0 + (fastest - slowest + 2.0) * (y - 0.4) / 0.3
         xi = torch.where(y < 0.4, wide, fan)

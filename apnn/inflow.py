@@ -41,6 +41,7 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
+from .crowding import Crowd, Even, Log, Piece, times
 from .expression import evaluate
 from .features import scales
 from .lift import Known
@@ -241,7 +242,7 @@ class Lift(LiftBase):
                 anisotropic = (eps * rate).unsqueeze(-1) * (L - mean.unsqueeze(-1))
                 M = -anisotropic if M is None else M - anisotropic
         late = t + eps**2
-        weights = late / size, torch.sqrt(t / (sigma_s + eps**2) + eps**2) / size
+        weights = late / size, torch.sqrt(t / (sigma_s + eps**2) + eps**2) / size, self.crowd(eps, t).density(x)
         return Known(torch.stack([zero, zero, zero], dim=-2), A, G.unsqueeze(-1), S, M, sigma_s, sigma_a, *weights)
 
     def base(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -269,23 +270,19 @@ class Lift(LiftBase):
                 value = value - (1.0 - young(other.sigma * t / eps**2)).unsqueeze(-1) * L[..., here.inward]
         return here.inward, value
 
-    def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Three of five times as ever, two logarithmic; x uniform, within three diffusion lengths, and logarithmic to the wall."""
-        late, _ = super().stratify(eps, (s / 0.6).clamp_max(1.0), y)
-        early = self.t_end * EARLY ** (1.0 - (s - 0.6) / 0.4)
-        t = torch.where(s < 0.6, late, early)
-        span = self.high - self.low
-        share = 0.7 / len(self.lively)
-        x, start = self.low + span * y / 0.3, 0.3
+    def crowd(self, eps: Tensor, t: Tensor) -> Crowd:
+        """Places uniform, within three diffusion lengths of a wall, and logarithmic to it."""
+        pieces: list[tuple[float, Piece]] = [(0.3, Even(self.low, self.high))]
+        share, span = 0.35 / len(self.lively), self.high - self.low
         for wall in self.lively:
-            u = (y - start) / share
-            near = (3.0 * self.length(wall, eps, t)).clamp_max(span) * (2.0 * u)
-            smallest = 0.03 * eps / (wall.sigma + eps)
-            log = smallest * (span / smallest) ** (2.0 * u - 1.0)
-            there = wall.at + wall.sign * torch.where(u < 0.5, near, log)
-            x = torch.where((y >= start) & (y < start + share), there, x)
-            start += share
-        return t, x.clamp(self.low, self.high)
+            near = (3.0 * self.length(wall, eps, t)).clamp_max(span)
+            pieces.append((share, Even(wall.at, wall.at + wall.sign * near)))
+            pieces.append((share, Log(wall.at, wall.sign, 0.03 * eps / (wall.sigma + eps), span)))
+        return Crowd(self.low, self.high, *pieces)
+
+    def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        t = times(s, self.t_end, 0.6, EARLY)
+        return t, self.crowd(eps, t).places(y)
 
 
 def young(y: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
+from .crowding import times
 from .expression import evaluate
-from .sampling import EARLIEST, TIME_POWER
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Known:
     sigma_a: Tensor  # (..., B)
     macro_weight: Tensor  # (..., B): makes the rows of the density equation O(1)
     micro_weight: Tensor  # (..., B)
+    crowded: Tensor  # (..., B): q of the points (`apnn/crowding.py`)
 
 
 class Lift(ABC):
@@ -113,5 +114,4 @@ class Lift(ABC):
 
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """t and x of points (s, y) of the unit square: more of them where the solution is steep."""
-        t = self.t_end * (EARLIEST + (1.0 - EARLIEST) * s**TIME_POWER)
-        return t, self.low + (self.high - self.low) * y
+        return times(s, self.t_end), self.low + (self.high - self.low) * y

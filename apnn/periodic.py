@@ -150,7 +150,7 @@ class Lift(LiftBase):
         A = torch.stack([t - eps**2 * h / self.sigma_s, h, zero], dim=-2)
         G = self.sizes(eps, h, E)
         sigma_s, sigma_a = self.coefficient("sigma_s", x), self.coefficient("sigma_a", x)
-        weights = 1.0 / (h * self.size_R), one / self.size_g
+        weights = 1.0 / (h * self.size_R), one / self.size_g, one
         S = self.source(t, x) + collided
         return Known(torch.stack([rho, rho_t, rho_x], dim=-2), A, G, S, None, sigma_s, sigma_a, *weights)
 

@@ -38,12 +38,12 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 from solvers.problem.velocity.circle_gauss import VelocitySet
 
+from .crowding import Crowd, Even, Log, Piece, times
 from .expression import evaluate
 from .features import scales, tangents
 from .inflow import EARLY, young
 from .lift import Known
 from .quadrature import unit_range
-from .sampling import EARLIEST, TIME_POWER
 
 NODES = 12  # Gauss points on each half of a side
 DEPTH_NODES = 6
@@ -194,7 +194,8 @@ class Plane:
         sigma_s, sigma_a = self.coefficient("sigma_s", x, y), self.coefficient("sigma_a", x, y)
         S = self.source(t, x, y) + sigma_s / eps**2 * self.lifted(eps, t, x, y)[0]
         size = self.driven * (t + eps**2) + self.bright
-        weights = (t + eps**2) / size, torch.sqrt(t / (sigma_s + eps**2) + eps**2) / size
+        density = self.crowd(0, eps, t).density(x) * self.crowd(1, eps, t).density(y)
+        weights = (t + eps**2) / size, torch.sqrt(t / (sigma_s + eps**2) + eps**2) / size, density
         return Known(torch.zeros_like(A), A, G, S, None, sigma_s, sigma_a, *weights)
 
     def optical_depth(self, eps: Tensor, x: Tensor, y: Tensor, d: Tensor, v1: Tensor, v2: Tensor) -> Tensor:
@@ -266,19 +267,16 @@ class Plane:
         F, Q = self.inflow(side, t, x, y), self.source(torch.zeros_like(t), x, y)
         return entering, F * (1.0 - b) + Q * t * b
 
+    def crowd(self, axis: int, eps: Tensor, t: Tensor) -> Crowd:
+        """Half of the places of an axis uniform, the rest near the walls as in the slab."""
+        (low, high) = self.box[axis]
+        pieces: list[tuple[float, Piece]] = [(0.5, Even(low, high))]
+        near = (3.0 * self.length(eps, t)).clamp_max(high - low)
+        for at, sign in ((low, 1.0), (high, -1.0)):
+            pieces.append((0.125, Even(at, at + sign * near)))
+            pieces.append((0.125, Log(at, sign, 0.03 * eps / (self.sigma + eps), high - low)))
+        return Crowd(low, high, *pieces)
+
     def stratify(self, eps: Tensor, s: Tensor, *square: Tensor) -> tuple[Tensor, ...]:
-        """Three of five times as ever, two logarithmic; per axis half uniform, the rest near the walls as in the slab."""
-        late = self.t_end * (EARLIEST + (1.0 - EARLIEST) * (s / 0.6).clamp_max(1.0) ** TIME_POWER)
-        t = torch.where(s < 0.6, late, self.t_end * EARLY ** (1.0 - (s - 0.6) / 0.4))
-        places = []
-        for (low, high), y in zip(self.box, square, strict=True):
-            span = high - low
-            u = (y - 0.5).clamp_min(0.0) * 4.0
-            from_high, u = u >= 1.0, torch.remainder(u, 1.0)
-            near = (3.0 * self.length(eps, t)).clamp_max(span) * (2.0 * u)
-            smallest = 0.03 * eps / (self.sigma + eps)
-            log = smallest * (span / smallest) ** (2.0 * u - 1.0).clamp_min(0.0)
-            away = torch.where(u < 0.5, near, log).clamp_max(span)
-            wall = torch.where(from_high, high - away, low + away)
-            places.append(torch.where(y < 0.5, low + span * 2.0 * y, wall))
-        return t, *places
+        t = times(s, self.t_end, 0.6, EARLY)
+        return t, *(self.crowd(axis, eps, t).places(y) for axis, y in enumerate(square))

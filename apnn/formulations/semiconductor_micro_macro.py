@@ -38,6 +38,7 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
 from ..carriers import Carriers, hermite
+from ..crowding import thinned
 from ..features import product, tangents
 
 ABSORPTION = 300.0  # kappa times the length of the device, as in `hermite_parity`
@@ -65,6 +66,7 @@ class Batch:
     arch: Tensor  # (..., 3, B): x (1 - x)
     growth: Tensor  # (..., 3, B, modes): what multiplies G_n
     doping: Tensor  # (..., B)
+    crowded: Tensor  # (..., B): q of the points (`apnn/crowding.py`)
     contacts: dict[str, slice]
 
 
@@ -134,8 +136,20 @@ class Formulation:
         arch = torch.stack(tangents(lambda _, s: self.arch(s), t, x), dim=-2)
         growth = torch.stack(tangents(lambda s, _: self.growth(eps, s), t, x), dim=-3)
         doping = self.lift.clamped(self.lift.doping, x)
+        crowded = self.lift.crowd(eps).density(x)
         return Batch(
-            inputs, t, eps, x, *known[..., :3].unbind(-1), known[..., 3:], grown, arch, growth, doping, contacts
+            inputs,
+            t,
+            eps,
+            x,
+            *known[..., :3].unbind(-1),
+            known[..., 3:],
+            grown,
+            arch,
+            growth,
+            doping,
+            crowded,
+            contacts,
         )
 
     def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
@@ -179,6 +193,7 @@ class Formulation:
             "charge": CHARGE * (self.beta * E_x + rho - batch.doping),
             "field": (E + solution.Phi[..., 2, :]) * late.sqrt(),
         }
+        rows = thinned(rows, batch.crowded)
         for side, points in batch.contacts.items():
             entering = self.v > 0 if side == "left" else self.v < 0
             value = self.modes[1:, entering]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
+from ..crowding import thinned
 from ..features import product, tangents, with_tangents
 from ..lift import Known
 from ..plane import SIDES, Plane
@@ -103,6 +104,7 @@ class Formulation:
         slope = self.v1 * rho_x.unsqueeze(-1) + self.v2 * rho_y.unsqueeze(-1)
         micro = eps**2 * g_t + eps * (streamed - mean.unsqueeze(-1)) + slope + sigma * g
         rows = {"macro": macro * known.macro_weight, "micro": micro * known.micro_weight.unsqueeze(-1)}
+        rows = thinned(rows, known.crowded)
         f, size = rho.unsqueeze(-1) + eps * g, known.macro_weight / (batch.t + batch.eps**2)
         for side, (points, entering, value) in batch.sides.items():
             misfit = f[..., points, :][..., entering] - value.unsqueeze(-1)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
+from ..crowding import thinned
 from ..features import product, with_tangents
 from ..lift import Known
 from ..slab import WALL, Walls, make_lift
@@ -94,6 +95,7 @@ class Formulation:
         if known.M is not None:
             micro = micro - known.M
         rows = {"macro": macro * known.macro_weight, "micro": micro * known.micro_weight.unsqueeze(-1)}
+        rows = thinned(rows, known.crowded)
         if batch.walls.ends:
             f = rho.unsqueeze(-1) + eps_ * g
             rows |= {side: WALL * row for side, row in batch.walls.misfit(f).items()}

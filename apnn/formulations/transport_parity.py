@@ -23,6 +23,7 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
+from ..crowding import thinned
 from ..features import product, with_tangents
 from ..lift import Known
 from ..slab import WALL, Walls, make_lift
@@ -114,6 +115,7 @@ class Formulation:
             "R3": R3 * known.macro_weight,
             "R4": R4 * density,
         }
+        rows = thinned(rows, known.crowded)
         if batch.walls.ends:
             f = torch.cat([(r - eps * j).flip(-1), r + eps * j], dim=-1)
             rows |= {side: WALL * row for side, row in batch.walls.misfit(f).items()}
