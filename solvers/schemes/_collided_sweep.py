@@ -17,6 +17,7 @@ from ..compile import njit, prange
 from ..problem.scheme import Array
 from ..problem.status import NumericalError
 
+MEMORY = 8  # sweeps of which Anderson's mixing knows
 BLOCK = 32  # ordinates that are swept side by side: a few vector registers, to hide the latency from cell to cell
 
 
@@ -129,14 +130,19 @@ class Sweeper:
         """
         left = self.contraction / (1.0 - self.contraction)
         f = np.empty_like(state)
+        swept, changes = [], []
         for _ in range(400):
             isotropic = self.tau * (np.einsum("cij,cj->ci", self.scatter, rho) + q)
             sweep(self.v, self.w, self.inverse, self.enter, self.leave, self.rate, state, isotropic, f, self.means)
             new = self.means.sum(axis=0)
-            change, size = np.abs(new - rho).max(), np.abs(new).max()
+            if left * np.abs(new - rho).max() <= tolerance * np.abs(new).max():
+                return f, new
+            swept, changes = [*swept, new][-MEMORY - 1 :], [*changes, new - rho][-MEMORY - 1 :]
             rho = new
-            if left * change <= tolerance * size:
-                return f, rho
+            if len(swept) > 1:
+                ahead = np.diff(np.reshape(changes, (len(changes), -1)), axis=0)
+                share = np.linalg.lstsq(ahead.T, changes[-1].ravel(), rcond=1e-12)[0]
+                rho = new - np.tensordot(share, np.diff(swept, axis=0), axes=1)
         raise NumericalError(
             f"the source iteration does not converge at eps = {self.eps:g}, step {self.tau:.2g}; more reference.steps help"
         )

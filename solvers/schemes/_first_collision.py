@@ -8,11 +8,12 @@ collided rest is continuous and is fed by the isotropic source $\sigma_S\langle 
 
 Without absorption a source Q(t) that does not depend on x adds $q(t) = \int_0^tQ$ everywhere, less what it would have sent in from
 beyond the walls: f - q has the in-flow F - q and no source, and f_u carries the kinks that start from the walls.  (With absorption
-q would outgrow f.)  With constant F and
+q would outgrow f.)  With F = a + bt and
 $v_0 = \min(\varepsilon s/t, 1)$ the slowest ray that has arrived, the moments are exponential integrals,
 
-$$ \langle v^nf_u\rangle = \tfrac F2\Big(E_{n+2}\big(\tfrac\tau\varepsilon\big)
-   - v_0^{n+1}E_{n+2}\big(\tfrac\tau{\varepsilon v_0}\big)\Big) , $$
+$$ \langle v^nf_u\rangle = \tfrac12\big(F(t)\,I_n - b\,\varepsilon s\,I_{n-1}\big) , \qquad
+   I_n = \int_{v_0}^1v^ne^{-\tau/(\varepsilon v)}\,dv = E_{n+2}\big(\tfrac\tau\varepsilon\big)
+   - v_0^{n+1}E_{n+2}\big(\tfrac\tau{\varepsilon v_0}\big) , $$
 
 otherwise they use Gauss points in ln v between v_0 and 1.
 References: Alcouffe (1985), Nucl. Sci. Eng. 90, 85, DOI 10.13182/NSE85-1 (first-collision source); Chandrasekhar (1950),
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 class Uncollided:
     """f_u of one end: `inflow` F(t, v), `total` the total cross-section of x, `wall` and the `far` end.
 
-    level   the value of F if it depends on neither t nor v
+    line    a and b if F = a + b t
     """
 
     def __init__(
@@ -45,9 +46,9 @@ class Uncollided:
         wall: float,
         far: float,
         eps: float,
-        level: float | None = None,
+        line: tuple[float, float] | None = None,
     ) -> None:
-        self.level = level
+        self.line = line
         self.inflow, self.eps, self.wall, self.direction = inflow, eps, wall, np.sign(far - wall)
         s = np.linspace(0.0, abs(far - wall), 2001)
         self.depth = CubicSpline(s, total(wall + self.direction * s)).antiderivative()
@@ -71,10 +72,16 @@ class Uncollided:
         s = np.abs(x - self.wall)
         slowest = np.minimum(self.eps * s / t, 1.0)
         scale = 0.5 * (self.direction / self.eps) ** n
-        if self.level is not None:
-            depth = self.depth(s) / self.eps
+        if self.line is not None:
+            a, b = self.line
+            depth = np.maximum(self.depth(s) / self.eps, 1e-300)  # E_1(0) is infinite
             late = depth / np.maximum(slowest, 1e-300)
-            return self.level * scale * (expn(n + 2, depth) - slowest ** (n + 1) * expn(n + 2, late))
+
+            def integral(k: int) -> Array:
+                return expn(k + 2, depth) - slowest ** (k + 1) * expn(k + 2, late)
+
+            value = (a + b * t) * integral(n)
+            return scale * (value - b * self.eps * s * integral(n - 1) if b else value)
         span = -np.log(np.maximum(slowest, 1e-300))[..., None]
         v = np.exp(-span * (1.0 - self.z))
         # the factor keeps the first node's v above the slowest ray in floating point
@@ -96,7 +103,8 @@ class Split:
         # such a source stays with the rest
         self.spread = "x" in equation.source.names or equation.sigma_a.constant != 0.0
         grows = not self.spread and equation.source.constant != 0.0
-        if grows and (rate := equation.source.constant) is not None:
+        rate = equation.source.constant
+        if grows and rate is not None:
             self.growth = lambda t: rate * np.asarray(t, dtype=float)
         elif grows:
             times = np.linspace(0.0, case.domain.t_end, 2001)
@@ -111,9 +119,11 @@ class Split:
             F = side.f
             if F is None or (F.constant == 0.0 and not grows):
                 continue
-            level = None if grows or {"t", "v"} & set(F.names) else float(F(t=0.0, v=1.0, eps=eps))
+            line = None
+            if not {"t", "v"} & set(F.names) and (not grows or rate is not None):
+                line = float(F(t=0.0, v=1.0, eps=eps)), -rate if grows else 0.0
             inflow = lambda t, v, F=F: F(t=t, v=v, eps=eps) - self.growth(t)  # noqa: E731
-            self.rays.append(Uncollided(inflow, total, *way, eps, level))
+            self.rays.append(Uncollided(inflow, total, *way, eps, line))
 
     def moment(self, n: int, t: float, x: Array) -> Array:
         """What rho (n = 0) or J (n = 1) of the rest lacks."""

@@ -10,7 +10,7 @@ E d_v g by third-order upwind differences, S and the flux by central ones, Poiss
 ARS(2,2,2) (IMEX Euler for the smallest eps): the explicit part gives rho and hence S of the stage, the implicit one is then a
 division.  At a contact
 g = (c - rho_b) M/eps for what enters, g of what leaves obeys its own equation with one-sided differences, and
-$\rho_b = c + 2\varepsilon\langle g\rangle_{\rm out}$ makes <g> = 0.
+$\rho_b = c + 2\varepsilon\langle g\rangle_{\rm out}$ makes <g> = 0; S there contains rho_b, so that a stage solves for it.
 
 Order 2 in t and x (1 at contacts whose kinetic layer is not resolved).  Asymptotic-preserving: for eps -> 0 explicit ARS for
 drift-diffusion, with dt ~ dx^2; in between explicit transport of g needs dt of about eps dx/v_max, most near eps = dx/v_max.
@@ -20,7 +20,7 @@ J. Comput. Phys. 281, 199, DOI 10.1016/j.jcp.2014.10.025; Ascher, Ruuth, Spiteri
 2.5, DOI 10.1016/S0168-9274(97)00056-1.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,6 +140,28 @@ def slopes(rho, E, traces, theta, h, S):
 
 
 @njit(cache=True, error_model="numpy")
+def relax(g, rho, E, traces, ends, v, M, dv, theta, h, eps, rest, S):
+    """g becomes g - rest v M S, with rho at the contacts such that <g> = 0 for it there: one linear equation each."""
+    faces, n = g.shape
+    half, last = n // 2, faces - 1
+    for side in range(2):
+        f = 0 if side == 0 else last
+        leaving, speed = 0.0, 0.0
+        for k in range(half) if side == 0 else range(half, n):
+            leaving += g[f, k] * dv
+            speed += v[k] * M[k] * dv
+        traces[side] = 0.0
+        slopes(rho, E, traces, theta, h, S)
+        slope = (-8.0 / 3.0 / h if side == 0 else 8.0 / 3.0 / h) + E[f] / theta
+        known = ends[side] + 2.0 * eps * (leaving - rest * speed * S[f])
+        traces[side] = known / (1.0 + 2.0 * eps * rest * speed * slope)
+    slopes(rho, E, traces, theta, h, S)
+    for f in range(faces):
+        for k in range(n):
+            g[f, k] -= rest * v[k] * M[k] * S[f]
+
+
+@njit(cache=True, error_model="numpy")
 def close(g, traces, ends, v, M, dv, eps, J):
     """What enters at the contacts, rho there, and the flux J at all faces."""
     faces, n = g.shape
@@ -164,8 +186,14 @@ def close(g, traces, ends, v, M, dv, eps, J):
 
 
 @njit(cache=True, error_model="numpy")
-def advance(rho, g, traces, z, phi, E, work, steps, dt, h, v, M, dv, doping, ends, potentials, theta, beta, eps):
-    """`steps` steps of ARS(2,2,2) in place; z (2,) are the fluxes through the contacts integrated in time."""
+def advance(
+    rho, g, traces, z, phi, E, work, steps, dt, h, v, M, dv, doping, ends, potentials, theta, beta, eps, source=None
+):
+    """`steps` steps of ARS(2,2,2) in place; z (2,) are the fluxes through the contacts integrated in time.
+
+    source  (generation (2, cells), of g (2, faces, velocities)) at the two explicit stages, or None: none in a case, but
+            manufactured solutions need it
+    """
     rho1, g1, J, J1, T, T1, S, thomas = work
     cells = rho.size
     share = GAMMA * dt
@@ -174,31 +202,41 @@ def advance(rho, g, traces, z, phi, E, work, steps, dt, h, v, M, dv, doping, end
     for _ in range(steps):
         close(g, traces, ends, v, M, dv, eps, J)
         transport(g, E, J, T, v, M, dv, h, eps)
+        if source is not None:
+            T += source[1][0]
         for i in range(cells):
             rho1[i] = rho[i] - share * (J[i + 1] - J[i]) / h
+        if source is not None:
+            rho1 += share * source[0][0]
         poisson(rho1, doping, beta, h, potentials, phi, E, thomas)
-        slopes(rho1, E, traces, theta, h, S)
         for f in range(cells + 1):
             for k in range(v.size):
-                g1[f, k] = weight * (g[f, k] + share * T[f, k]) - rest * v[k] * M[k] * S[f]
+                g1[f, k] = weight * (g[f, k] + share * T[f, k])
+        relax(g1, rho1, E, traces, ends, v, M, dv, theta, h, eps, rest, S)
         close(g1, traces, ends, v, M, dv, eps, J1)
         transport(g1, E, J1, T1, v, M, dv, h, eps)
+        if source is not None:
+            T1 += source[1][1]
         for i in range(cells):
             rho[i] -= dt * (DELTA * (J[i + 1] - J[i]) + (1.0 - DELTA) * (J1[i + 1] - J1[i])) / h
+        if source is not None:
+            rho += dt * (DELTA * source[0][0] + (1.0 - DELTA) * source[0][1])
         z[0] += dt * (DELTA * J[0] + (1.0 - DELTA) * J1[0])
         z[1] += dt * (DELTA * J[cells] + (1.0 - DELTA) * J1[cells])
         poisson(rho, doping, beta, h, potentials, phi, E, thomas)
-        slopes(rho, E, traces, theta, h, S)
         for f in range(cells + 1):
             for k in range(v.size):
                 collision = (g1[f, k] - g[f, k] - share * T[f, k]) / GAMMA
                 known = g[f, k] + dt * (DELTA * T[f, k] + (1.0 - DELTA) * T1[f, k]) + (1.0 - GAMMA) * collision
-                g[f, k] = weight * known - rest * v[k] * M[k] * S[f]
+                g[f, k] = weight * known
+        relax(g, rho, E, traces, ends, v, M, dv, theta, h, eps, rest, S)
     close(g, traces, ends, v, M, dv, eps, J)
 
 
 @njit(cache=True, error_model="numpy")
-def advance_euler(rho, g, traces, z, phi, E, work, steps, dt, h, v, M, dv, doping, ends, potentials, theta, beta, eps):
+def advance_euler(
+    rho, g, traces, z, phi, E, work, steps, dt, h, v, M, dv, doping, ends, potentials, theta, beta, eps, source=None
+):
     """`steps` steps of IMEX Euler in place, g before rho: for eps so small that dt ~ dx^2 makes the order in t idle."""
     _, _, J, _, T, _, S, thomas = work
     cells = rho.size
@@ -207,13 +245,17 @@ def advance_euler(rho, g, traces, z, phi, E, work, steps, dt, h, v, M, dv, dopin
     close(g, traces, ends, v, M, dv, eps, J)
     for _ in range(steps):
         transport(g, E, J, T, v, M, dv, h, eps)
-        slopes(rho, E, traces, theta, h, S)
+        if source is not None:
+            T += source[1][0]
         for f in range(cells + 1):
             for k in range(v.size):
-                g[f, k] = weight * (g[f, k] + dt * T[f, k]) - rest * v[k] * M[k] * S[f]
+                g[f, k] = weight * (g[f, k] + dt * T[f, k])
+        relax(g, rho, E, traces, ends, v, M, dv, theta, h, eps, rest, S)
         close(g, traces, ends, v, M, dv, eps, J)
         for i in range(cells):
             rho[i] -= dt * (J[i + 1] - J[i]) / h
+        if source is not None:
+            rho += dt * source[0][0]
         z[0] += dt * J[0]
         z[1] += dt * J[cells]
         poisson(rho, doping, beta, h, potentials, phi, E, thomas)
@@ -243,7 +285,7 @@ class Scheme(SchemeBase):
     def coordinates(self, case: "Case", options: Any) -> dict[str, Array]:
         edges = np.linspace(*case.domain.x, options.cells + 1)
         axes = {"x": 0.5 * (edges[1:] + edges[:-1])}
-        return axes | {"v": self._velocities(case, options)[0]} if options.distribution else axes
+        return axes | {"v": self.velocities(case, options)[0]} if options.distribution else axes
 
     def _speed(self, case: "Case", eps: float, options: Any) -> float:
         """v_max/dx + max|E|/dv, the field that of the start or, roughly, of the junctions."""
@@ -253,7 +295,7 @@ class Scheme(SchemeBase):
         return float(options.v_max / h + field * options.velocities / (2.0 * options.v_max))
 
     @staticmethod
-    def _velocities(case: "Case", options: Any) -> tuple[Array, Array, float]:
+    def velocities(case: "Case", options: Any) -> tuple[Array, Array, float]:
         """Nodes, Maxwellian of sum one, and width."""
         edges = np.linspace(-options.v_max, options.v_max, options.velocities + 1)
         v, dv = 0.5 * (edges[1:] + edges[:-1]), float(edges[1] - edges[0])
@@ -272,7 +314,7 @@ class Scheme(SchemeBase):
         poisson(rho, doping, case.equation.beta, h, potentials, phi, E, np.zeros(x.size))
         return rho, doping, ends, potentials, E, h
 
-    def _schedule(self, case: "Case", eps: float, options: Any) -> list[tuple[float, int]]:
+    def schedule(self, case: "Case", eps: float, options: Any) -> list[tuple[float, int]]:
         """Step size and number of steps of every output interval."""
         speed = self._speed(case, eps, options)
         theta, h = case.equation.theta, (case.domain.x[1] - case.domain.x[0]) / options.cells
@@ -284,15 +326,19 @@ class Scheme(SchemeBase):
         counts = [int(np.ceil((end - a) / limit)) for a, end in zip(starts, case.domain.output_times, strict=True)]
         return [((end - a) / n, n) for a, end, n in zip(starts, case.domain.output_times, counts, strict=True)]
 
+    def stepper(self, case: "Case", eps: float, options: Any) -> Callable[..., None]:
+        """ARS(2,2,2) where its steps are limited by transport, IMEX Euler elsewhere."""
+        return advance if eps * self._speed(case, eps, options) > IDLE else advance_euler
+
     def plan(self, case: "Case", eps: float, options: Any) -> dict[str, float]:
         unknowns = options.cells * options.velocities
-        steps = sum(n for _, n in self._schedule(case, eps, options))
+        steps = sum(n for _, n in self.schedule(case, eps, options))
         return {"unknowns": unknowns, "steps": steps, "bytes": 8.0 * 5 * unknowns}
 
     def march(
         self, case: "Case", eps: float, options: Any, resume: Mapping[str, Any] | None = None
     ) -> Iterator[Snapshot]:
-        v, M, dv = self._velocities(case, options)
+        v, M, dv = self.velocities(case, options)
         if (lost := float(np.exp(-(options.v_max**2) / (2.0 * case.equation.theta)))) > 1e-6:
             raise BadInput(
                 f"reference.v_max = {options.v_max:g}: M falls only to {lost:.1e} of its maximum there; take at least "
@@ -318,9 +364,9 @@ class Scheme(SchemeBase):
             flux.copy(),
             phi.copy(),
         )
-        schedule = self._schedule(case, eps, options)
+        schedule = self.schedule(case, eps, options)
         total = sum(n for _, n in schedule)
-        march = advance if eps * self._speed(case, eps, options) > IDLE else advance_euler
+        march = self.stepper(case, eps, options)
         for (dt, count), end in zip(schedule, case.domain.output_times, strict=True):
             if end <= t * (1 + 1e-12):
                 continue
