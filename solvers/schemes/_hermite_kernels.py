@@ -9,6 +9,7 @@ B (cells + 1, 4) the Bernoulli function at (delta, -delta) and its slopes there;
 import numpy as np
 
 from solvers.compile import njit
+from solvers.gauss_jordan import invert
 from solvers.scharfetter_gummel import bernoulli
 
 #: RODAS4: six stages, order 4, L-stable, stiffly accurate
@@ -108,23 +109,6 @@ def rate(e, o, phi, Fe, Fo, Fp, B, h, d, doping, generation, ends, potentials, t
         right = potentials[1] if i == cells - 1 else phi[i + 1]
         bend = (right - phi[i]) / d[i + 1] - (phi[i] - left) / d[i]
         Fp[i] = beta * bend / h[i] - (e[i, 0] - doping[i])
-
-
-@njit(cache=True, error_model="numpy")
-def invert(a):
-    """Inverse of a small matrix in place, Gauss-Jordan; the blocks are dominated by their diagonals."""
-    n = a.shape[0]
-    for k in range(n):
-        pivot = 1.0 / a[k, k]
-        a[k, k] = 1.0
-        for j in range(n):
-            a[k, j] *= pivot
-        for i in range(n):
-            if i != k:
-                factor = a[i, k]
-                a[i, k] = 0.0
-                for j in range(n):
-                    a[i, j] -= factor * a[k, j]
 
 
 @njit(cache=True, error_model="numpy")
