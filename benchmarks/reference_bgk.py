@@ -33,8 +33,8 @@ ROOT = Path(__file__).parent
 TOLERANCE = 1e-3
 #: vector instructions per stage: WENO, -v d_x f, its part of the stage, sums, Gaussian, its moments and correction, relaxation,
 #: parts of later stages; and the operations in them
-INSTRUCTIONS = STAGES * (46 + 3 + 2 + 3 + 24 + 10 + 4 + 3 + 3)
-FLOPS = STAGES * (59 + 3 + 4 + 6 + 40 + 14 + 6 + 4 + 6)
+INSTRUCTIONS = STAGES * (46 + 2 + 1 + 3 + 25 + 5 + 5 + 3 + 3)
+FLOPS = STAGES * (59 + 2 + 2 + 6 + 40 + 10 + 7 + 4 + 6)
 DIVISIONS = STAGES
 #: bytes per step: the stage before, explicit parts of this and later stages read; those of later stages and the value written
 BYTES = 8 * ((1 + 4 + 3 + 2) + (4 + 3 + 2 + 1))

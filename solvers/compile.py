@@ -2,7 +2,7 @@
 
 numba's on-disk cache looks only at the file of a jitted function, so it keeps returning old numbers when a helper in
 another file changes.  The cache folder is therefore keyed by a hash of every source of this package.  Import `njit`,
-`prange` and `set_num_threads` from here, never from numba.
+`prange`, `get_num_threads` and `set_num_threads` from here, never from numba.
 """
 
 import hashlib
@@ -41,6 +41,6 @@ def cache_folder() -> Path:
 os.environ["NUMBA_CACHE_DIR"] = str(cache_folder())
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
-from numba import njit, prange, set_num_threads  # noqa: E402  the cache folder must be known before numba is imported
+from numba import get_num_threads, njit, prange, set_num_threads  # noqa: E402  the cache folder must be known before numba is imported
 
-__all__ = ["njit", "prange", "set_num_threads"]
+__all__ = ["get_num_threads", "njit", "prange", "set_num_threads"]

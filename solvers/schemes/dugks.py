@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from solvers.compile import njit, prange
-from solvers.discrete_equilibrium import equilibrium_row
+from solvers.compile import get_num_threads, njit, prange
+from solvers.discrete_equilibrium import ONE, QUANTITIES, SCALE, SHARE, TILE, aligned, powers
 from solvers.problem.case import Case
 from solvers.problem.refinement import RefinedOptions
 from solvers.problem.scheme import Array
@@ -38,7 +38,7 @@ from solvers.problem.scheme import Scheme as AbstractScheme
 from solvers.problem.status import BadInput, Snapshot
 
 from .imex import (
-    BLOCKS,
+    LANES,
     SIDES,
     boundary_states,
     centres,
@@ -46,126 +46,110 @@ from .imex import (
     components_of,
     equal_steps,
     filled,
+    gaussian_tile,
     initial_distribution,
     integrals,
     maxwell,
     not_positive,
+    portion,
+    relax_row,
     relaxation,
-    row_sums,
 )
 
 GHOSTS = 2
 PERIODIC, FREE, SPECULAR, INFLOW = (SIDES[name] for name in ("periodic", "free", "specular", "inflow"))
 
 
-@njit(cache=True, fastmath={"contract"})
-def mix(row, lam, mu, gas, out, M, bits, memory, v, w, measures):
-    """out = f - mu tau (G - f) from row = f - lam tau (G - f), one cell (component, v).  False if there is no equilibrium.
-
-    gas = (dense, nu, directions that are reduced); `dense` is the part of tau that is proportional to rho, tau = 1 if zero.
-    """
-    dense, nu, reduced = gas[0], gas[1], gas[2]
-    rho, momentum, energy = row_sums(row[0], measures)
-    if not rho > 0.0:
-        return False
-    u = momentum / rho
-    theta = energy / rho - u * u
-    T = theta
-    if row.shape[0] == 2:
-        T = (theta + 0.5 * reduced * row_sums(row[1], measures)[0] / rho) / (1.0 + reduced)
-    if dense > 0.0:
-        lam, mu = lam * dense * rho, mu * dense * rho
-    T11 = (1.0 - nu) * T + nu * (theta + (1.0 - nu) * lam * T) / (1.0 + (1.0 - nu) * lam)
-    T22 = T + (T - T11) / reduced if reduced > 0.0 else T
-    if not (T11 > 0.0 and T22 > 0.0):
-        return False
-    if not equilibrium_row(rho, u, T11, v, w, M, bits, bits.view(np.float64), memory):
-        return False
-    keep = (1.0 + mu) / (1.0 + lam)
-    for c in range(row.shape[0]):
-        share = (lam - mu) / (1.0 + lam)
-        if c == 1:
-            share *= 2.0 * T22
-        source, target = row[c], out[c]
-        for k in range(v.size):
-            target[k] = keep * source[k] + share * M[k]
-    return True
-
-
 @njit(cache=True)
 def fill_ghosts(f, kinds, states, v):
-    """Ghost cells of f (cell, component, v)."""
-    cells = f.shape[0]
+    """Ghost cells of f (component, v, cell)."""
+    cells = f.shape[2]
     for side in range(2):
         step = 1 if side == 0 else -1
         edge = GHOSTS if side == 0 else cells - 1 - GHOSTS
         for g in range(1, GHOSTS + 1):
             ghost = edge - g * step
             if kinds[side] == PERIODIC:
-                f[ghost] = f[ghost + step * (cells - 2 * GHOSTS)]
+                f[:, :, ghost] = f[:, :, ghost + step * (cells - 2 * GHOSTS)]
             elif kinds[side] == FREE:
-                f[ghost] = f[edge]
+                f[:, :, ghost] = f[:, :, edge]
             elif kinds[side] == SPECULAR:
-                f[ghost] = f[edge + (g - 1) * step, :, ::-1]
+                f[:, :, ghost] = f[:, ::-1, edge + (g - 1) * step]
             else:
                 rho, u, T = states[side]
                 for k in range(v.size):
-                    f[ghost, 0, k] = maxwell(rho, u, T, v[k])
-                    if f.shape[1] == 2:
-                        f[ghost, 1, k] = 2.0 * T * f[ghost, 0, k]
+                    f[0, k, ghost] = maxwell(rho, u, T, v[k])
+                    if f.shape[0] == 2:
+                        f[1, k, ghost] = 2.0 * T * f[0, k, ghost]
 
 
 @njit(cache=True, error_model="numpy")
-def upwind_row(left2, left, right, right2, v, ratio, out):
-    """Values at the face between `left` and `right`, traced back by v h; ratio = h/dx."""
-    for k in range(v.size):
-        if v[k] > 0.0:
-            a, b, start, place = left[k] - left2[k], right[k] - left[k], left[k], 0.5 - v[k] * ratio
-        else:
-            a, b, start, place = right[k] - left[k], right2[k] - right[k], right[k], -0.5 - v[k] * ratio
+def traced_row(f, place, out):
+    """Values at the distance `place` dx from the centres of a row of cells, of which f holds one more at either end."""
+    for j in range(out.size):
+        a, b = f[j + 1] - f[j], f[j + 2] - f[j + 1]
         slope = 2.0 * a * b / (a + b) if a * b > 0.0 else 0.0
-        out[k] = start + slope * place
+        out[j] = f[j + 1] + slope * place
+
+
+@njit(cache=True)
+def relax_tile(count, first, rows, over, ahead, gas, v, measures, memory, work, M, failures, out):
+    """out = f - mu tau (G - f), mu = `ahead`, where rows (component, v, 2 TILE) hold f - lam tau (G - f), lam = `over`."""
+    gaussian_tile(count, first, rows, over, ahead, gas, v, measures, memory, work, M, failures)
+    for c in range(rows.shape[0]):
+        scale = work[SCALE : SCALE + TILE] if c == 1 else work[ONE : ONE + TILE]
+        for k in range(v.size):
+            relax_row(rows[c, k], M[k], work[SHARE : SHARE + TILE], scale, out[c, k, first : first + count])
 
 
 @njit(cache=True, parallel=True)
-def convert(f, out, lam, mu, gas, memory, v, w, measures, rows, bits, failures):
-    """`mix` of every cell of f."""
-    inner, blocks = f.shape[0] - 2 * GHOSTS, rows.shape[0]
+def convert(f, out, over, ahead, gas, memory, v, measures, rows, work, M, failures):
+    """`relax_tile` of all cells of f."""
+    blocks = rows.shape[0]
     for block in prange(blocks):
-        M, power = rows[block, 0], bits[block]
-        for i in range(GHOSTS + inner * block // blocks, GHOSTS + inner * (block + 1) // blocks):
-            if not mix(f[i], lam, mu, gas, out[i], M, power, memory[i], v, w, measures):
-                failures[i] = 1
+        begin, end = portion(block, blocks, f.shape[2] - 2 * GHOSTS)
+        for first in range(begin + GHOSTS, end + GHOSTS, TILE):
+            count = min(TILE, end + GHOSTS - first)
+            for c in range(f.shape[0]):
+                for k in range(v.size):
+                    rows[block, c, k, TILE : TILE + count] = f[c, k, first : first + count]
+            place = (v, measures, memory, work[block], M[block], failures, out)
+            relax_tile(count, first, rows[block], over, ahead, gas, *place)
 
 
 @njit(cache=True, parallel=True)
-def face_step(bar, faces, lam, ratio, gas, memory, v, w, measures, rows, bits, failures):
-    """faces[i] = f at the right face of cell i at the half step."""
-    first, count, blocks = GHOSTS - 1, bar.shape[0] - 2 * GHOSTS + 1, rows.shape[0]
+def face_step(bar, faces, over, ratio, gas, memory, v, measures, rows, work, M, failures):
+    """faces[..., i] = f at the right face of cell i at the half step; ratio = h/dx."""
+    blocks = rows.shape[0]
     for block in prange(blocks):
-        M, traced, power = rows[block, 0], rows[block, 1:], bits[block]
-        for i in range(first + count * block // blocks, first + count * (block + 1) // blocks):
-            for c in range(bar.shape[1]):
-                upwind_row(bar[i - 1, c], bar[i, c], bar[i + 1, c], bar[i + 2, c], v, ratio, traced[c])
-            if not mix(traced, lam, 0.0, gas, faces[i], M, power, memory[i], v, w, measures):
-                failures[i] = 1
+        begin, end = portion(block, blocks, bar.shape[2] - 2 * GHOSTS + 1)
+        for first in range(begin + GHOSTS - 1, end + GHOSTS - 1, TILE):
+            count = min(TILE, end + GHOSTS - 1 - first)
+            for c in range(bar.shape[0]):
+                for k in range(v.size):
+                    from_left = v[k] > 0.0
+                    upwind = first - 1 if from_left else first
+                    place = (0.5 if from_left else -0.5) - v[k] * ratio
+                    traced_row(bar[c, k, upwind : upwind + count + 2], place, rows[block, c, k, TILE : TILE + count])
+            scratch = (v, measures, memory, work[block], M[block], failures, faces)
+            relax_tile(count, first, rows[block], over, 0.0, gas, *scratch)
 
 
 @njit(cache=True, parallel=True)
 def update(f, bar, faces, dt_dx, v):
     """f <- 4/3 bar - 1/3 f - dt/dx v (difference of the faces)."""
-    for i in prange(GHOSTS, f.shape[0] - GHOSTS):
-        for c in range(f.shape[1]):
-            row, plus, near, far = f[i, c], bar[i, c], faces[i - 1, c], faces[i, c]
-            for k in range(v.size):
-                row[k] = 4.0 / 3.0 * plus[k] - row[k] / 3.0 - dt_dx * v[k] * (far[k] - near[k])
+    for k in prange(v.size):
+        for c in range(f.shape[0]):
+            row, plus, face = f[c, k], bar[c, k], faces[c, k]
+            for i in range(GHOSTS, row.size - GHOSTS):
+                row[i] = 4.0 / 3.0 * plus[i] - row[i] / 3.0 - dt_dx * v[k] * (face[i] - face[i - 1])
 
 
 @njit(cache=True)
-def advance(f, bar, faces, steps, dt, dx, eps, gas, kinds, states, memory, v, w, measures, rows, bits, failures):
+def advance(f, bar, faces, steps, dt, dx, eps, gas, kinds, states, memory, v, measures, rows, work, M, failures):
     """`steps` steps of f-tilde in place; `states` (steps, 1, side, 3).  Returns the steps that succeeded."""
     quarter = 0.25 * dt / eps
-    scratch = (v, w, measures, rows, bits, failures)
+    scratch = (v, measures, rows, work, M, failures)
     for step in range(steps):
         convert(f, bar, 2.0 * quarter, -quarter, gas, memory[0], *scratch)
         fill_ghosts(bar, kinds, states[step, 0], v)
@@ -193,7 +177,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=32", "velocity.nodes=64")
-    rate = 9.2e7
+    rate = 1.1e8
     references = ("guo2013discrete", "guo2015discrete", "mieussens2000discrete")
     Options = Options
 
@@ -223,11 +207,14 @@ class Scheme(AbstractScheme):
         dx = (case.domain.x[1] - case.domain.x[0]) / options.cells
         components, reduced = components_of(case), case.equation.velocity_dimension - 1
         gas = np.array([*relaxation(case), reduced])
-        inner, blocks = slice(GHOSTS, GHOSTS + options.cells), min(BLOCKS, options.cells // 8)
-        f, bar, faces = (np.zeros((options.cells + 2 * GHOSTS, components, v.size)) for _ in range(3))
-        memory, failures = np.zeros((2, f.shape[0], 3)), np.zeros(f.shape[0], np.int64)
-        rows, bits = np.zeros((blocks, 1 + components, v.size)), np.zeros((blocks, v.size), np.int64)
-        scratch = (v, w, np.array([w, w * v, w * v * v]), rows, bits, failures)
+        inner = slice(GHOSTS, GHOSTS + options.cells)
+        threads = min(get_num_threads(), -(-options.cells // LANES))
+        f, bar, faces = (aligned(components, v.size, options.cells + 2 * GHOSTS) for _ in range(3))
+        memory, failures = np.zeros((2, 3, f.shape[2])), np.zeros(f.shape[2], np.int64)
+        measures = powers(v, w)
+        rows = aligned(threads, components, len(measures), 2 * TILE)
+        work, M = aligned(threads, QUANTITIES * TILE), aligned(threads, len(measures), TILE)
+        scratch = (v, measures, rows, work, M, failures)
         if resume is None:
             now, t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0
             start = integrals(now, v, w, reduced)
@@ -236,9 +223,9 @@ class Scheme(AbstractScheme):
             start = np.array(resume.get("start", integrals(now, v, w, reduced)))
         for end, count, dt in equal_steps(case, options, t):
             memory[:] = 0.0  # a march that is resumed here gives the same bits
-            f[inner] = now.transpose(1, 0, 2)
+            f[:, :, inner] = now.swapaxes(1, 2)
             convert(f, bar, 0.0, 0.5 * dt / eps, gas, memory[0], *scratch)
-            f[inner] = bar[inner]
+            f[:, :, inner] = bar[:, :, inner]
             remaining = count
             while remaining:
                 steps = min(remaining, options.steps_per_snapshot)
@@ -252,5 +239,5 @@ class Scheme(AbstractScheme):
                     yield Snapshot(t / case.domain.t_end, step, eps, t)
             t = end
             convert(f, bar, 0.5 * dt / eps, 0.0, gas, memory[0], *scratch)
-            now = bar[inner].transpose(1, 0, 2).copy()  # with one component it would be a view of bar
+            now = bar[:, :, inner].swapaxes(1, 2).copy()
             yield filled(case, options, now, t, step, eps, v, w, start)

@@ -21,8 +21,9 @@ directions at the end face are given, rho_w M(0, T_w) at the wall with rho_w suc
 round-off.  Ghost cells of the entering directions lie on the line through the face value and the first cell, those of the
 leaving ones are extrapolated from three cells: second order.
 
-One pass per stage fuses transport, tableau and collision cell by cell, rows of velocities stay in the first cache.  A stage adds
-its rates to the explicit parts of the later ones at once, so five copies of f are all that is kept.
+One pass per stage fuses transport, tableau and collision for a tile of cells after the other, which stays in the second cache;
+cells are contiguous, so every loop over them is made of vector instructions, however few velocities there are.  A stage adds its
+rates to the explicit parts of the later ones at once, so five copies of f are all that is kept.
 
 References: Ascher, Ruuth, Spiteri (1997), Appl. Numer. Math. 25, 151, section 2.8, DOI 10.1016/S0168-9274(97)00056-1;
 Jiang, Shu (1996), J. Comput. Phys. 126, 202, DOI 10.1006/jcph.1996.0130; Pieraccini, Puppo (2007), J. Sci. Comput. 32, 1,
@@ -37,8 +38,25 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from solvers.compile import njit, prange
-from solvers.discrete_equilibrium import equilibria, equilibrium_row
+from solvers.compile import get_num_threads, njit, prange
+from solvers.discrete_equilibrium import (
+    D0,
+    D1,
+    D2,
+    ONE,
+    QUANTITIES,
+    RHO,
+    SCALE,
+    SHARE,
+    TEMPERATURE,
+    TILE,
+    U,
+    aligned,
+    equilibria,
+    equilibrium_tile,
+    fails,
+    powers,
+)
 from solvers.problem.case import Case
 from solvers.problem.maxwellian import make_maxwellian
 from solvers.problem.moments import moments
@@ -64,7 +82,7 @@ EXPLICIT = np.array(
 STAGES = 4  # implicit stages
 STABLE_CFL = 1.25
 GHOSTS = 3
-BLOCKS = 8  # of cells, each by one thread at a time; one more face each
+LANES = 8  # of a vector instruction: threads share the cells in such units
 PERIODIC, FREE, SPECULAR, DIFFUSE, INFLOW = range(5)
 SIDES = {"periodic": PERIODIC, "free": FREE, "specular": SPECULAR, "diffuse": DIFFUSE, "inflow": INFLOW}
 
@@ -74,29 +92,26 @@ maxwell = njit(inline="always")(make_maxwellian(np.exp, np.sqrt))
 
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
-def face_values(a, b, c, d, e, out):
-    """WENO5 values from five upwind rows."""
-    for k in range(out.size):
-        out[k] = face_value(a[k], b[k], c[k], d[k], e[k])
+def rising_faces(f, out):
+    """WENO5 values of a row f of cells at faces for v > 0: f[2] and f[3] are on both sides of the first one."""
+    for j in range(out.size):
+        out[j] = face_value(f[j], f[j + 1], f[j + 2], f[j + 3], f[j + 4])
 
 
-@njit(cache=True)
-def face_row(f, c, i, rising, out):
-    """WENO5 values of component c at the right face of cell i; from `rising` on v is positive."""
-    a, b, d = f[c, i - 2], f[c, i - 1], f[c, i]
-    p, q, r = f[c, i + 1], f[c, i + 2], f[c, i + 3]
-    m = rising
-    face_values(r[:m], q[:m], p[:m], d[:m], b[:m], out[:m])
-    face_values(a[m:], b[m:], d[m:], p[m:], q[m:], out[m:])
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def falling_faces(f, out):
+    """The same for v < 0."""
+    for j in range(out.size):
+        out[j] = face_value(f[j + 5], f[j + 4], f[j + 3], f[j + 2], f[j + 1])
 
 
 @njit(cache=True)
 def fill_ghosts(f, kinds, states, walls, rising, v, w):
-    """Ghost cells of f (component, cell, v) at both ends and the entering face values `walls` (side, component, v).
+    """Ghost cells of f (component, v, cell) at both ends and the entering face values `walls` (side, component, v).
 
     `states` (side, 3) holds rho, u, T of the gas at an in-flow end, or T of a wall.
     """
-    components, cells, n = f.shape
+    components, n, cells = f.shape
     for side in range(2):
         step = 1 if side == 0 else -1
         edge = GHOSTS if side == 0 else cells - 1 - GHOSTS
@@ -106,18 +121,18 @@ def fill_ghosts(f, kinds, states, walls, rising, v, w):
             for g in range(1, GHOSTS + 1):
                 ghost = edge - g * step
                 if kinds[side] == PERIODIC:
-                    f[c, ghost] = f[c, ghost + step * (cells - 2 * GHOSTS)]
+                    f[c, :, ghost] = f[c, :, ghost + step * (cells - 2 * GHOSTS)]
                 elif kinds[side] == FREE:
-                    f[c, ghost] = f[c, edge]
+                    f[c, :, ghost] = f[c, :, edge]
                 elif kinds[side] == SPECULAR:
-                    f[c, ghost] = f[c, edge + (g - 1) * step, ::-1]
+                    f[c, :, ghost] = f[c, ::-1, edge + (g - 1) * step]
                 else:
                     # the parabola through three cells, not below zero
                     p = 0.5 * (g + 1) * (g + 2)
                     q, r = -g * (g + 2.0), 0.5 * g * (g + 1)
                     for k in range(leaving[0], leaving[1]):
-                        value = p * f[c, edge, k] + q * f[c, edge + step, k] + r * f[c, edge + 2 * step, k]
-                        f[c, ghost, k] = max(value, 0.0)
+                        value = p * f[c, k, edge] + q * f[c, k, edge + step] + r * f[c, k, edge + 2 * step]
+                        f[c, k, ghost] = max(value, 0.0)
         if kinds[side] == DIFFUSE or kinds[side] == INFLOW:
             rho, u, T = states[side]
             for k in range(entering[0], entering[1]):
@@ -131,8 +146,8 @@ def fill_ghosts(f, kinds, states, walls, rising, v, w):
             for c in range(components):
                 for g in range(1, GHOSTS + 1):
                     for k in range(entering[0], entering[1]):
-                        line = 2.0 * g * walls[side, c, k] - (2.0 * g - 1.0) * f[c, edge, k]
-                        f[c, edge - g * step, k] = max(line, 0.0)
+                        line = 2.0 * g * walls[side, c, k] - (2.0 * g - 1.0) * f[c, k, edge]
+                        f[c, k, edge - g * step] = max(line, 0.0)
 
 
 @njit(cache=True)
@@ -144,11 +159,11 @@ def wall_density(f, edge, step, leaving, entering, shape, v, w):
             w[k]
             * abs(v[k])
             * face_value(
-                f[0, edge + 2 * step, k],
-                f[0, edge + step, k],
-                f[0, edge, k],
-                f[0, edge - step, k],
-                f[0, edge - 2 * step, k],
+                f[0, k, edge + 2 * step],
+                f[0, k, edge + step],
+                f[0, k, edge],
+                f[0, k, edge - step],
+                f[0, k, edge - 2 * step],
             )
         )
     for k in range(entering[0], entering[1]):
@@ -156,65 +171,76 @@ def wall_density(f, edge, step, leaving, entering, shape, v, w):
     return max(out, 0.0) / into
 
 
-@njit(cache=True, fastmath={"contract"})
-def given_face(f, i, walls, kinds, rising, out):
-    """Put the entering values of the ends into `out` (component, v), the right face of cell i, if it is an end face."""
-    cells = f.shape[1]
-    if i == GHOSTS - 1 and (kinds[0] == INFLOW or kinds[0] == DIFFUSE):
-        for c in range(out.shape[0]):
-            for k in range(rising, out.shape[1]):
-                out[c, k] = walls[0, c, k]
-    if i == cells - GHOSTS - 1 and (kinds[1] == INFLOW or kinds[1] == DIFFUSE):
-        for c in range(out.shape[0]):
-            for k in range(rising):
-                out[c, k] = walls[1, c, k]
+@njit(cache=True)
+def face_row(f, first, walls, kinds, k, rising, out):
+    """Values of a row f of cells (with ghosts) at the left faces of the cells from `first` on; from k = `rising` on v > 0.
 
-
-@njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
-def row_sums(row, measures):
-    """Sums of a row with the weights w, w v, w v^2."""
-    w, wv, wvv = measures[0], measures[1], measures[2]
-    s0 = s1 = s2 = 0.0
-    for k in range(row.size):
-        s0 += row[k] * w[k]
-        s1 += row[k] * wv[k]
-        s2 += row[k] * wvv[k]
-    return s0, s1, s2
+    `walls` (side,) holds the values that enter at the ends.
+    """
+    given = kinds[0] == INFLOW or kinds[0] == DIFFUSE, kinds[1] == INFLOW or kinds[1] == DIFFUSE
+    if k >= rising:
+        rising_faces(f[first - 3 : first + 2 + out.size], out)
+        if given[0] and first == GHOSTS:
+            out[0] = walls[0]
+    else:
+        falling_faces(f[first - 3 : first + 2 + out.size], out)
+        if given[1] and first + out.size - 1 == f.size - GHOSTS:
+            out[out.size - 1] = walls[1]
 
 
 # Loops with few arrays each, none under two names: where the compiler cannot rule out overlaps there are no vector instructions.
 @njit(cache=True, fastmath={"contract"})
-def difference(near, far, v, dx, rate):
-    """rate = -v d_x f from the values at both faces of a cell."""
-    over = 1.0 / dx
-    for k in range(v.size):
-        rate[k] = over * v[k] * (near[k] - far[k])
+def explicit_row(face, start, factor, speed, row):
+    """rate = -v d_x f from the faces and g = start + factor rate into `row`, one behind the other; speed = v/dx."""
+    for j in range(start.size):
+        rate = speed * (face[j] - face[j + 1])
+        row[j] = rate
+        row[TILE + j] = start[j] + factor * rate
 
 
 @njit(cache=True, fastmath={"contract"})
-def combine(start, factor, rate, share, change, out):
+def sum_rows(cells, rows, w, work):
+    """Add the shares of four nodes to rho, rho u and the integral of v^2 f; w (4, 5) are the weights times powers of v."""
+    for j in range(cells):
+        a, b, c, d = rows[TILE + j], rows[3 * TILE + j], rows[5 * TILE + j], rows[7 * TILE + j]
+        work[RHO + j] += (w[0, 0] * a + w[1, 0] * b) + (w[2, 0] * c + w[3, 0] * d)
+        work[U + j] += (w[0, 1] * a + w[1, 1] * b) + (w[2, 1] * c + w[3, 1] * d)
+        work[TEMPERATURE + j] += (w[0, 2] * a + w[1, 2] * b) + (w[2, 2] * c + w[3, 2] * d)
+
+
+@njit(cache=True, fastmath={"contract"})
+def sum_second(cells, rows, w, work):
+    """Add the shares of four nodes to the integral of f2."""
+    for j in range(cells):
+        a, b, c, d = rows[TILE + j], rows[3 * TILE + j], rows[5 * TILE + j], rows[7 * TILE + j]
+        work[SCALE + j] += (w[0, 0] * a + w[1, 0] * b) + (w[2, 0] * c + w[3, 0] * d)
+
+
+@njit(cache=True, fastmath={"contract"})
+def relax_row(row, M, share, scale, out):
+    """out = g + change with change = share (scale M - g) in place of g."""
+    for j in range(out.size):
+        g = row[TILE + j]
+        change = share[j] * (scale[j] * M[j] - g)
+        row[TILE + j] = change
+        out[j] = g + change
+
+
+@njit(cache=True, fastmath={"contract"})
+def combine(start, factor, share, row, out):
     """out = start + factor rate + share change."""
-    for k in range(out.size):
-        out[k] = start[k] + factor * rate[k] + share * change[k]
+    for j in range(out.size):
+        out[j] = start[j] + factor * row[j] + share * row[TILE + j]
 
 
 @njit(cache=True, fastmath={"contract"})
-def accumulate(factor, rate, share, change, out):
+def accumulate(factor, share, row, out):
     """out += factor rate + share change."""
-    for k in range(out.size):
-        out[k] += factor * rate[k] + share * change[k]
+    for j in range(out.size):
+        out[j] += factor * row[j] + share * row[TILE + j]
 
 
-@njit(cache=True, fastmath={"contract"})
-def relax_row(row, M, share, scale, change, out):
-    """out = row + change, change = share (scale M - row)."""
-    for k in range(row.size):
-        move = share * (scale * M[k] - row[k])
-        change[k] = move
-        out[k] = row[k] + move
-
-
-@njit(cache=True)
+@njit(inline="always", error_model="numpy")
 def gaussian_temperatures(T, theta11, lam, nu, reduced):
     """T11, T22 of the Gaussian at the end of an implicit stage whose explicit part has T and Theta11."""
     relaxed = (theta11 + (1.0 - nu) * lam * T) / (1.0 + (1.0 - nu) * lam)
@@ -222,81 +248,135 @@ def gaussian_temperatures(T, theta11, lam, nu, reduced):
     return T11, T + (T - T11) / reduced if reduced > 0.0 else T
 
 
-@njit(cache=True)
-def gaussian_cell(g, lam, gas, M, bits, power, memory, v, w, measures):
-    """Gaussian of the stage f = g + lam tau (G[f] - f) into M, g (component, v); lam tau and its T22, negative on failure.
+@njit(cache=True, fastmath={"contract", "nnan", "nsz"}, error_model="numpy")
+def gaussian_moments(cells, over, ahead, gas, work):
+    """From the sums of g to the moments of G for the relaxation to f = g + lam tau (G - f), and on to f - mu tau (G - f).
 
+    lam = `over`, mu = `ahead`; SHARE is that of G - g in the end.  False if a density or temperature is not positive.
     gas = (dense, nu, reduced directions); `dense` is the part of tau that is proportional to rho, and tau = 1 if it is zero.
     """
     dense, nu, reduced = gas[0], gas[1], gas[2]
-    rho, momentum, energy = row_sums(g[0], measures)
-    if not rho > 0.0:
-        return lam, -1.0
-    u = momentum / rho
-    T = theta11 = energy / rho - u * u
-    if g.shape[0] == 2:
-        T = (theta11 + 0.5 * reduced * row_sums(g[1], measures)[0] / rho) / (1.0 + reduced)
-    if dense > 0.0:
-        lam *= dense * rho
-    T11, T22 = gaussian_temperatures(T, theta11, lam, nu, reduced)
-    if T11 > 0.0 and T22 > 0.0 and equilibrium_row(rho, u, T11, v, w, M, bits, power, memory):
-        return lam, T22
-    return lam, -1.0
+    least = 1e300
+    for j in range(cells):
+        rho = work[RHO + j]
+        u = work[U + j] / rho
+        theta11 = work[TEMPERATURE + j] / rho - u * u
+        T = (theta11 + 0.5 * reduced * work[SCALE + j] / rho) / (1.0 + reduced)
+        tau = dense * rho if dense > 0.0 else 1.0
+        lam, mu = over * tau, ahead * tau
+        T11, T22 = gaussian_temperatures(T, theta11, lam, nu, reduced)
+        work[U + j], work[TEMPERATURE + j], work[SCALE + j] = u, T11, 2.0 * T22
+        work[SHARE + j], work[ONE + j] = (lam - mu) / (1.0 + lam), 1.0
+        least = min(least, min(rho, min(T11, T22)))
+    return least > 0.0
+
+
+@njit(cache=True)
+def gaussian_tile(cells, first, rows, over, ahead, gas, v, measures, memory, work, M, failures):
+    """M and what `relax_row` needs of the tile that begins with cell `first`, whose g is in rows (component, v, 2 TILE)."""
+    for start in (RHO, U, TEMPERATURE, SCALE):
+        work[start : start + TILE] = 0.0
+    for c in range(rows.shape[0]):
+        flat = rows[c].reshape(rows[c].size)
+        for k in range(0, measures.shape[0], 4):
+            four = flat[2 * TILE * k : 2 * TILE * (k + 4)]
+            if c == 0:
+                sum_rows(cells, four, measures[k : k + 4], work)
+            else:
+                sum_second(cells, four, measures[k : k + 4], work)
+    for d, start in enumerate((D0, D1, D2)):
+        work[start : start + cells] = memory[d, first : first + cells]
+    if not (gaussian_moments(cells, over, ahead, gas, work) and equilibrium_tile(cells, work, v, measures, M)):
+        for j in range(cells):
+            if not work[SCALE + j] > 0.0 or fails(j, work):
+                failures[first + j] = 1
+    for d, start in enumerate((D0, D1, D2)):
+        memory[d, first : first + cells] = work[start : start + cells]
+
+
+@njit(cache=True)
+def portion(block, blocks, cells):
+    """Cells of one of `blocks` threads, from .. to, in units of LANES."""
+    units = (cells + LANES - 1) // LANES
+    return units * block // blocks * LANES, min(units * (block + 1) // blocks * LANES, cells)
 
 
 @njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
-def stage_pass(stage, f, values, dt, dx, eps, gas, kinds, walls, v, w, measures, memory, rows, bits, failures):
+def stage_pass(
+    stage, f, values, dt, dx, eps, gas, kinds, walls, v, w, measures, memory, rows, faces, carried, M, work, failures
+):
     """Stage `stage` (1..STAGES); f is the beginning of the step and, after the last stage, its end.
 
-    values (stage, component, cell, v): below `stage` the stages that are done, from there on the explicit parts that the later
-    ones have so far; every stage adds its own share to them.  So no rate is kept.  rows (block, 5, component, v) and bits (block,
-    v) are scratch space of each block of cells.
+    values (stage, component, v, cell): below `stage` the stages that are done, from there on the explicit parts that the later
+    ones have so far; every stage adds its own share to them.  So no rate is kept.  Scratch space of every thread: rows
+    (component, v, 2 TILE), faces (TILE + LANES), carried (component, v), M (v, TILE) and work (QUANTITIES TILE).
     """
-    components, cells, _ = f.shape
-    inner, blocks = cells - 2 * GHOSTS, rows.shape[0]
+    components, n, cells = f.shape
+    blocks = rows.shape[0]
     old = f if stage == 1 else values[stage - 2]
     new = f if stage == STAGES else values[stage - 1]
-    lam_tau = IMPLICIT[stage, stage] * dt / eps
+    lam_tau, factor = IMPLICIT[stage, stage] * dt / eps, dt * EXPLICIT[stage, stage - 1]
     rising = np.searchsorted(v, 0.0, side="right")
     for block in prange(blocks):
-        first, last = GHOSTS + inner * block // blocks, GHOSTS + inner * (block + 1) // blocks
-        left, right, g, M = rows[block, 0], rows[block, 1], rows[block, 2], rows[block, 3, 0]
-        rate, power = rows[block, 4], bits[block].view(np.float64)
-        for c in range(components):
-            face_row(old, c, first - 1, rising, left[c])
-        given_face(old, first - 1, walls, kinds, rising, left)
-        for i in range(first, last):
+        begin, end = portion(block, blocks, cells - 2 * GHOSTS)
+        begin, end = begin + GHOSTS, end + GHOSTS
+        for first in range(begin, end, TILE):
+            count = min(TILE, end - first)
+            last = first + count
+            known, face = work[block], faces[block]
             for c in range(components):
-                face_row(old, c, i, rising, right[c])
-            given_face(old, i, walls, kinds, rising, right)
-            for c in range(components):
-                start = f[c, i] if stage == 1 else values[stage - 1, c, i]
-                difference(left[c], right[c], v, dx, rate[c])
-                combine(start, dt * EXPLICIT[stage, stage - 1], rate[c], 0.0, rate[c], g[c])
-            lam, T22 = gaussian_cell(g, lam_tau, gas, M, bits[block], power, memory[i], v, w, measures)
-            if T22 < 0.0:
-                failures[i] = 1
-            for c in range(components):
-                change = left[c]  # the left face is no longer needed
-                relax_row(g[c], M, lam / (1.0 + lam), 1.0 if c == 0 else 2.0 * T22, change, new[c, i])
-                for later in range(stage + 1, STAGES + 1):
-                    factor, share = dt * EXPLICIT[later, stage - 1], IMPLICIT[later, stage] / IMPLICIT[stage, stage]
-                    out = values[later - 1, c, i]
-                    if stage == 1:
-                        combine(f[c, i], factor, rate[c], share, change, out)
+                for k in range(n):
+                    row = rows[block, c, k]
+                    if first == begin:
+                        face_row(old[c, k], first, walls[:, c, k], kinds, k, rising, face[: count + 1])
                     else:
-                        accumulate(factor, rate[c], share, change, out)
-            left, right = right, left
+                        face[0] = carried[block, c, k]
+                        face_row(old[c, k], first + 1, walls[:, c, k], kinds, k, rising, face[1 : count + 1])
+                    carried[block, c, k] = face[count]
+                    start = f[c, k, first:last] if stage == 1 else values[stage - 1, c, k, first:last]
+                    explicit_row(face, start, factor, v[k] / dx, row)
+            place = (v, measures, memory, known, M[block], failures)
+            gaussian_tile(count, first, rows[block], lam_tau, 0.0, gas, *place)
+            for c in range(components):
+                scale = known[SCALE : SCALE + TILE] if c == 1 else known[ONE : ONE + TILE]
+                for k in range(n):
+                    row = rows[block, c, k]
+                    relax_row(row, M[block, k], known[SHARE : SHARE + TILE], scale, new[c, k, first:last])
+                    for later in range(stage + 1, STAGES + 1):
+                        rate, share = dt * EXPLICIT[later, stage - 1], IMPLICIT[later, stage] / IMPLICIT[stage, stage]
+                        out = values[later - 1, c, k, first:last]
+                        if stage == 1:
+                            combine(f[c, k, first:last], rate, share, row, out)
+                        else:
+                            accumulate(rate, share, row, out)
 
 
 @njit(cache=True)
 def advance(
-    f, values, steps, dt, dx, eps, gas, kinds, states, walls, v, w, measures, memory, rows, bits,
+    f,
+    values,
+    steps,
+    dt,
+    dx,
+    eps,
+    gas,
+    kinds,
+    states,
+    walls,
+    v,
+    w,
+    measures,
+    memory,
+    rows,
+    faces,
+    carried,
+    M,
+    work,
     failures,
-):  # fmt: skip
+):
     """`steps` steps in place; `states` (steps, stage, side, 3).  Returns the steps that succeeded."""
     rising = np.searchsorted(v, 0.0, side="right")
-    scratch = (v, w, measures, memory, rows, bits, failures)
+    scratch = (v, w, measures, memory, rows, faces, carried, M, work, failures)
     for step in range(steps):
         for stage in range(1, STAGES + 1):
             fill_ghosts(f if stage == 1 else values[stage - 2], kinds, states[step, stage - 1], walls, rising, v, w)
@@ -323,7 +403,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=32", "velocity.nodes=64")
-    rate = 4.2e7
+    rate = 5.0e7
     references = ("ascher1997implicit", "borges2008improved", "mieussens2000discrete")
     Options = Options
 
@@ -356,18 +436,26 @@ def march(case: Case, eps: float, options: Options, resume: Mapping[str, Any] | 
     kinds = np.array([SIDES[side.kind] for side in (case.boundary.left, case.boundary.right)])
     components, reduced = components_of(case), case.equation.velocity_dimension - 1
     gas = np.array([*relaxation(case), reduced])
-    inner, blocks = slice(GHOSTS, GHOSTS + options.cells), min(BLOCKS, options.cells // 8)
-    f = np.zeros((components, options.cells + 2 * GHOSTS, v.size))
-    values, walls = np.zeros((STAGES, *f.shape)), np.zeros((2, components, v.size))
-    memory, failures = np.zeros((f.shape[1], 3)), np.zeros(f.shape[1], np.int64)
-    rows, bits = np.zeros((blocks, 5, components, v.size)), np.zeros((blocks, v.size), np.int64)
-    scratch = (walls, v, w, np.array([w, w * v, w * v * v]), memory, rows, bits, failures)
+    inner, n = slice(GHOSTS, GHOSTS + options.cells), v.size
+    threads = min(get_num_threads(), -(-options.cells // LANES))
+    f = aligned(components, n, options.cells + 2 * GHOSTS)
+    values, walls = aligned(STAGES, *f.shape), np.zeros((2, components, n))
+    memory, failures = np.zeros((3, f.shape[2])), np.zeros(f.shape[2], np.int64)
+    measures = powers(v, w)
+    rows, faces = aligned(threads, components, len(measures), 2 * TILE), aligned(threads, TILE + LANES)
+    carried, M, work = (
+        np.zeros((threads, components, n)),
+        aligned(threads, len(measures), TILE),
+        aligned(threads, QUANTITIES * TILE),
+    )
+    scratch = (walls, v, w, measures, memory, rows, faces, carried, M, work, failures)
     if resume is None:
-        f[:, inner], t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0
-        start = integrals(f[:, inner], v, w, reduced)
+        now, t, step = initial_distribution(case, x, eps, components, v, w), 0.0, 0
+        start = integrals(now, v, w, reduced)
     else:
-        f[:, inner], t, step = resume["f"], float(resume["t"]), int(resume["step"])
-        start = np.array(resume.get("start", integrals(f[:, inner], v, w, reduced)))
+        now, t, step = resume["f"], float(resume["t"]), int(resume["step"])
+        start = np.array(resume.get("start", integrals(now, v, w, reduced)))
+    f[:, :, inner] = now.swapaxes(1, 2)
     for end, count, dt in equal_steps(case, options, t):
         memory[:] = 0.0  # a march that is resumed here gives the same bits
         remaining = count
@@ -381,7 +469,7 @@ def march(case: Case, eps: float, options: Options, resume: Mapping[str, Any] | 
             if remaining:
                 yield Snapshot(t / case.domain.t_end, step, eps, t)
         t = end
-        yield filled(case, options, f[:, inner].copy(), t, step, eps, v, w, start)
+        yield filled(case, options, f[:, :, inner].swapaxes(1, 2).copy(), t, step, eps, v, w, start)
 
 
 def centres(case: Case, options: Options) -> Array:

@@ -54,7 +54,7 @@ class Scheme(AbstractScheme):
     conserves = ("mass", "momentum", "energy")
     positive = False
     small = ("reference.cells=32", "velocity.nodes=64")
-    rate = 4.5e7
+    rate = 5.8e7
     references = ("ascher1997implicit", "borges2008improved", "mieussens2000discrete")
     Options = Options
 

@@ -79,6 +79,13 @@ def test_a_finer_grid_for_small_knudsen_numbers_is_sampled_where_the_result_is(t
         load_case(shipped_cases()["bgk_smooth"], None, [*settings, "reference.refine=[{eps=1e-2, times=2}]"])
 
 
+def test_velocities_are_thinned_as_long_as_they_hold_the_gas():
+    """Behind the rarefaction T = 0.42: 20 nodes on [-10, 10] miss exp(-2 pi^2 T/dv^2) = 5e-4 of it, so that 32 of 48 stay."""
+    case = load_case(shipped_cases()["sod"], None, ["velocity.nodes=48"])
+    options = Scheme.Options.model_validate({**case.reference, "refine": [{"eps": 1e-2, "thinned": 5}]})
+    assert [options.at(case, eps)[0].velocity.nodes for eps in (1e-1, 1e-2)] == [48, 32]
+
+
 def test_interrupted_inside_one_knudsen_number_goes_on_to_the_same_fields(tmp_path, monkeypatch):
     settings = ["knudsen.evaluate=[1e-2]", "knudsen.unseen=[]", "velocity.nodes=48", "reference.scheme=imex"]
     case = load_case(shipped_cases()["bgk_smooth"], None, [*settings, "reference.cells=27"])

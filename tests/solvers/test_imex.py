@@ -186,13 +186,37 @@ def test_resume_equals_uninterrupted():
     assert rest[-1].step == whole[-1].step
 
 
-def test_compiled_equals_plain_python():
+def plain_python(patch, *modules):
+    """Replace every kernel of the modules by its Python function."""
+    for module in modules:
+        for name, kernel in vars(module).items():
+            if hasattr(kernel, "py_func"):
+                patch.setattr(module, name, kernel.py_func)
+
+
+def test_compiled_equals_plain_python(monkeypatch):
     v = np.linspace(-8, 8, 33)
     w = np.full(33, v[1] - v[0])
     compiled, plain = np.empty(33), np.empty(33)
-    equilibrium(0.8, 0.4, 0.9, v, w, compiled)
-    equilibrium.py_func(0.8, 0.4, 0.9, v, w, plain)
+    assert equilibrium(0.8, 0.4, 0.9, v, w, compiled)
+    plain_python(monkeypatch, discrete_equilibrium)
+    assert equilibrium(0.8, 0.4, 0.9, v, w, plain)
     np.testing.assert_allclose(compiled, plain, rtol=1e-13)
+
+
+def test_equilibria_of_many_cells_do_not_see_each_other():
+    """More cells than a tile, one of them hard (nodes that hardly resolve it), one that no equilibrium has."""
+    v = np.linspace(-8, 8, 49)
+    w = np.full(49, v[1] - v[0])
+    rho, u, T = np.linspace(1.0, 2.0, 200), np.linspace(-1.0, 1.0, 200), np.linspace(0.5, 1.5, 200)
+    T[150], u[160] = 0.035, 9.0
+    out, alone = np.empty((2, 200, 49)), np.empty(49)
+    bad = discrete_equilibrium.equilibria(rho, u, T, v, w, out)
+    np.testing.assert_array_equal(np.flatnonzero(bad), [160])
+    for i in (0, 95, 96, 149, 150, 199):
+        assert equilibrium(rho[i], u[i], T[i], v, w, alone)
+        np.testing.assert_allclose(out[0, i], alone, rtol=1e-7 if i == 150 else 1e-12, atol=1e-14)
+        np.testing.assert_allclose(out[1, i], 2.0 * T[i] * out[0, i], rtol=1e-15)
 
 
 def test_breakdown_is_named():
@@ -304,10 +328,7 @@ def test_whole_stage_compiled_equals_plain_python():
     for plain in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if plain:
-                for module in (imex, discrete_equilibrium):
-                    for name, kernel in vars(module).items():
-                        if hasattr(kernel, "py_func"):
-                            patch.setattr(module, name, kernel.py_func)
+                plain_python(patch, imex, discrete_equilibrium)
                 patch.setattr(imex, "prange", range)
             results.append(solve("sod", "domain.output_times=[0.01]", eps=0.01, cells=10, nodes=24, cfl=1.0)[2][-1])
     for name in ("rho", "u", "T", "q"):
