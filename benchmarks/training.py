@@ -16,13 +16,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from kinetic_cli.cases import load_case, shipped_cases
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "benchmarks" / "results" / "training-cpu.json"
 KINETIC = [sys.executable, "-c", "from kinetic_cli.app import main; main()"]
-Table = dict[str, dict[str, object]]
+Table = dict[str, dict[str, Any]]
 #: worst relative L2 error of rho over the Knudsen numbers that 5 CPU minutes should reach
 GOALS = {
     "transport_periodic": 5e-6,
@@ -39,6 +40,8 @@ GOALS = {
     "esbgk_riemann": 1e-2,
     "diode": 5e-3,
 }
+#: fields that three times the goal holds for
+THREEFOLD = ("u", "T", "J", "J1", "J2", "Phi")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -93,22 +96,42 @@ def measure(name: str, method: str, seed: int, settings: list[str], table: Table
 
 
 def table(method: str = "hrgrad") -> str:
-    """Markdown: worst errors over the Knudsen numbers of every stored case against the goals."""
-    lines = ["| case | rho | goal | | other fields | CPU s | steps |", "|---|---:|---:|---|---|---:|---:|"]
+    """Markdown: worst errors over the Knudsen numbers of every stored case; the worst seed against the goal, the rest of seed 0.
+
+    A field named behind the verdict lies so many times beyond three times the goal.
+    """
+    lines = [
+        "| case | rho | other seeds | goal | | other fields | CPU s | steps |",
+        "|---|---:|---:|---:|---|---|---:|---:|",
+    ]
     for key, entry in sorted(stored().items()):
         name, _, run = key.partition(" ")
         if run != method:
             continue
+        seeds = [other["worst"]["rho"] for k, other in sorted(stored().items()) if k.startswith(f"{key} seed ")]
         worst = dict(entry["worst"])
-        rho, goal = worst.pop("rho"), GOALS.get(name)
-        verdict = "" if goal is None else "met" if rho <= goal else f"missed x{rho / goal:.1f}"
+        first, goal = worst.pop("rho"), GOALS.get(name)
+        rho = max(first, *seeds) if seeds else first
+        verdict = ""
+        if goal is not None:
+            verdict = "met" if rho <= goal else f"missed x{rho / goal:.1f}"
+            beyond = {field: worst[field] / (3.0 * goal) for field in THREEFOLD if worst.get(field, 0.0) > 3.0 * goal}
+            verdict += "".join(f", {field} x{times:.1f}" for field, times in beyond.items())
         if entry.get("settings"):
             verdict += " (cut short)"
         others = ", ".join(f"{field} {error:.0e}" for field, error in worst.items())
-        told = "-" if goal is None else f"{goal:.0e}"
-        lines.append(
-            f"| `{name}` | {rho:.1e} | {told} | {verdict} | {others} | {entry['cpu_seconds']:.0f} | {entry['steps']} |"
+        told, more = "-" if goal is None else f"{goal:.0e}", ", ".join(f"{error:.1e}" for error in seeds)
+        cells = (
+            f"`{name}`",
+            f"{first:.1e}",
+            more,
+            told,
+            verdict,
+            others,
+            f"{entry['cpu_seconds']:.0f}",
+            str(entry["steps"]),
         )
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
