@@ -41,7 +41,7 @@ from ..carriers import Carriers, hermite
 from ..crowding import thinned
 from ..features import product, tangents
 
-ABSORPTION = 300.0  # kappa times the length of the device, as in `hermite_parity`
+ABSORPTION = 300.0  # kappa times the length of the device, half of what `hermite_parity` takes for its longer series
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
 #: weights of rows, by what an error in them does to J where the plasma swings: mass twice, as density and as current
 MACRO, CURRENT, FORCE = 1.5, 20.0, 2.0
