@@ -33,7 +33,10 @@ Array = NDArray[np.float64]
 
 
 class Estimator:
-    """Looks at one training now and then; the error of rho for the case's Knudsen numbers and output times."""
+    """Looks at one training now and then; the error of rho for the case's Knudsen numbers and output times.
+
+    fresh   mean over the Knudsen numbers of R^2 at the last look: the loss at points that are not trained on
+    """
 
     def __init__(self, model: Model) -> None:
         self.model, case = model, model.case
@@ -57,12 +60,14 @@ class Estimator:
         )
         self.batch = model.formulation.prepare(*(tensor.to(model.device) for tensor in (eps, *places)))
         self.seen: list[tuple[Array, Array]] = []
+        self.fresh = float("nan")
 
     @torch.no_grad()
     def look(self, theta: Tensor) -> Array:
         """eta (eps,) of the free parameters; NaN where nothing is known yet."""
         rows = self.model.rows(theta, self.batch).values()
-        R = torch.stack([row.square().flatten(1).mean(dim=1) for row in rows]).sum(dim=0).sqrt().cpu().numpy()
+        squares = torch.stack([row.square().flatten(1).mean(dim=1) for row in rows]).sum(dim=0)
+        self.fresh, R = float(squares.mean()), squares.sqrt().cpu().numpy()
         rho = fields(self.model, self.model.whole(theta), self.eps, self.times, *self.space)["rho"]
         rho = rho.reshape(len(self.eps), -1)
         logs, count = np.zeros(len(self.eps)), np.zeros(len(self.eps))

@@ -66,7 +66,7 @@ def train(
     begin, earlier = clock(), 0.0
     model = Model(case, options, device)
     afford(model)
-    estimator, look, eta = Estimator(model), FIRST_LOOK, None
+    estimator, look, eta, fitted = Estimator(model), FIRST_LOOK, None, 1.0
     phases: list[Phase] = []
     if options.steps:
         phases.append(FirstOrder(model))
@@ -106,12 +106,13 @@ def train(
                     arrays |= conflict(model, before, theta, options.tasks, refresh)
                 if seconds >= look or step == total or over or stopped:
                     eta, look = estimator.look(theta.double()), NEXT_LOOK * seconds
-                    scalars["estimate"] = worst(eta)
+                    fitted = estimator.fresh / scalars["loss"]
+                    scalars |= {"estimate": worst(eta), "fresh": estimator.fresh}
                     stopped = stopped or (options.target is not None and scalars["estimate"] <= options.target)
                 finished = step == total or stopped
                 saved = {"theta": model.whole(theta), "step": step, "phase": number, "inner": state, "seconds": seconds}
                 if eta is not None:
-                    saved["estimate"] = eta
+                    saved |= {"estimate": eta, "fitted": fitted}
                 logged = {"seconds": seconds, **scalars}
                 yield Snapshot(
                     1.0 if finished else step / total, step, scalars=logged, arrays=arrays, state=_plain(saved)

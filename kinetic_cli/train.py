@@ -25,6 +25,8 @@ from .sheets import errors_sheet
 #: looks at the error against the reference: the first after so many seconds of training, the next at so many times that
 FIRST_LOOK, NEXT_LOOK = 1.0, 1.25
 SPACE = ("x", "y")
+#: so many times the training loss at other points says that a network has fitted its own
+FITTED = 30.0
 #: options that may change between a checkpoint and its continuation
 BUDGET = ("time_limit", "target", "checkpoint_seconds", "diagnose", "learning_rate")
 
@@ -279,6 +281,12 @@ class Training:
             screen.say(f"no reference of this problem yet: run `kinetic reference` for {self.case.name} to see errors")
         if np.isfinite(estimate).all():
             screen.say(f"estimated without a reference: relative L2 error of rho up to {estimate.max():.1e}")
+        fitted = float(self.state.get("fitted", 1.0))
+        if fitted > FITTED:
+            screen.say(
+                f"the network has fitted its points: at others the loss is {fitted:.0e} times as high; draw them anew more often "
+                "(train.refresh) or more of them (train.points)"
+            )
         seconds = result.attributes["wall_seconds"]
         screen.say(f"{status}: {steps} steps in {screen.duration(seconds)}")
         screen.answer(str(self.path))

@@ -7,6 +7,7 @@ import torch
 from apnn.estimate import Estimator, worst
 from apnn.options import train_options_model
 from apnn.train import Model, predict, train
+from kinetic_cli.train import FITTED
 from solvers.problem.read import read_case
 
 #: isotropic data: at eps = 1e-4 the solution is the diffusion of one cosine
@@ -54,6 +55,16 @@ def test_training_ends_at_its_target(monkeypatch):
     assert last.step < 4000
     assert worst(last.state["estimate"]) <= 1e-2
     assert last.scalars["estimate"] == worst(last.state["estimate"])
+
+
+def test_a_network_that_fits_its_points_is_found_out():
+    """Eight points a task for a network of hundreds of parameters, and points enough: the loss at others tells them apart."""
+    few, many = (
+        list(train(CASE, options(points=points, network="mlp", width=16, second_steps=300, refresh=1000)))[-1]
+        for points in (8, 224)
+    )
+    assert few.state["fitted"] > FITTED > 5.0 * many.state["fitted"]
+    assert few.scalars["fresh"] == pytest.approx(few.state["fitted"] * few.scalars["loss"])
 
 
 def test_nothing_is_known_at_first():
