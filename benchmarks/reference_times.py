@@ -33,7 +33,7 @@ from solvers.problem.result import Result  # noqa: E402
 KINETIC = [sys.executable, "-c", "from kinetic_cli.app import main; main()"]
 Table = dict[str, dict[str, Any]]
 #: wall seconds on two quiet cores
-GOALS = {"transport_inflow": 10, "transport_2d": 120, "esbgk_riemann": 120}
+GOALS = {"sod": 20, "transport_inflow": 10, "transport_2d": 120, "esbgk_riemann": 120, "diode": 30}
 EVERY_CORE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(os.cpu_count()))
 
 
