@@ -6,10 +6,10 @@ from benchmarks import reference_times
 def test_table_says_what_is_met_and_missed():
     entry = {"seconds": 9.94, "cpu_seconds": 14.0, "peak_mib": 240, "own_error": {"rho": 6.8e-5, "J": 5e-4}}
     lines = reference_times.table(
-        {"transport_inflow": entry, "sod": entry, "transport_2d": {**entry, "seconds": 180.0}}
+        {"transport_inflow": entry, "bgk_smooth": entry, "transport_2d": {**entry, "seconds": 180.0}}
     )
     assert lines.splitlines()[2:] == [
-        "| `sod` | 9.9 |  | 14.0 | 240 | rho 6.8e-05, J 5.0e-04 |",
+        "| `bgk_smooth` | 9.9 |  | 14.0 | 240 | rho 6.8e-05, J 5.0e-04 |",
         "| `transport_2d` | 180.0 | 120 missed x1.5 | 14.0 | 240 | rho 6.8e-05, J 5.0e-04 |",
         "| `transport_inflow` | 9.9 | 10 met | 14.0 | 240 | rho 6.8e-05, J 5.0e-04 |",
     ]
