@@ -57,7 +57,10 @@ def test_every_cell_is_a_result_and_is_skipped_the_second_time(kinetic, folder):
 def test_interrupted_study_leaves_valid_results_and_goes_on(kinetic, tmp_path):
     words = [*map(str, WORDS), "--set", "train.second_steps=100000", "--set", "train.checkpoint_seconds=0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from kinetic_cli.app import main; main()", *words]
+    heard = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # jobs in the background ignore it
+    )
+    command = [sys.executable, "-c", f"{heard}; from kinetic_cli.app import main; main()", *words]
     run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     path = tmp_path / "results/bgk_smooth/ls-seed0.h5"
     begin = time.monotonic()
