@@ -32,10 +32,11 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.expression import Expression
 
-from .crowding import Crowd, Even, Log, times
+from .crowding import Crowd, Even, Log
 from .expression import evaluate
 from .features import scales, tangents
 from .quadrature import unit_range
+from .sampling import times
 
 CELLS = 4000
 REACH, NODES = 6.0, 64  # trapezoidal rule in z

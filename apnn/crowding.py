@@ -1,4 +1,4 @@
-r"""Where collocation points crowd, in time and space, and how dense they are there.
+r"""Where collocation points crowd in space, and how dense they are there.
 
 Places of one axis are a mixture: a share all over it, and shares at walls.  A layer needs points in proportion to what
 happens in it, not to its width; but the error that a residual r in it makes is the integral of r over places.  So the squares of
@@ -18,16 +18,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-
-from .sampling import EARLIEST, TIME_POWER
-
-
-def times(s: Tensor, t_end: float, late: float = 1.0, early: float = 1.0) -> Tensor:
-    """t of s in [0, 1): a share `late` like s^{3/2}, the rest logarithmic from the share `early` of t_end on."""
-    t = t_end * (EARLIEST + (1.0 - EARLIEST) * (s / late).clamp_max(1.0) ** TIME_POWER)
-    if late == 1.0:
-        return t
-    return torch.where(s < late, t, t_end * early ** (1.0 - (s - late) / (1.0 - late)))
 
 
 class Piece(Protocol):

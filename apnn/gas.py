@@ -56,10 +56,10 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
-from .crowding import times
 from .features import harmonics, product, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
 from .quadrature import half_range_maxwell
+from .sampling import times
 from .slab import Walls
 
 if TYPE_CHECKING:

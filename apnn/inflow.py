@@ -41,12 +41,13 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 
-from .crowding import Crowd, Even, Log, Piece, times
+from .crowding import Crowd, Even, Log, Piece
 from .expression import evaluate
 from .features import scales
 from .lift import Known
 from .lift import Lift as LiftBase
 from .quadrature import half_range, unit_range
+from .sampling import times
 
 ORDER = 2  # N
 FLIGHT_NODES = 32

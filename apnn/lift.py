@@ -24,8 +24,8 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
-from .crowding import times
 from .expression import evaluate
+from .sampling import times
 
 
 @dataclass

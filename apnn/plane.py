@@ -38,12 +38,13 @@ from solvers.problem.case import Case
 from solvers.problem.status import BadInput
 from solvers.problem.velocity.circle_gauss import VelocitySet
 
-from .crowding import Crowd, Even, Log, Piece, times
+from .crowding import Crowd, Even, Log, Piece
 from .expression import evaluate
 from .features import scales, tangents
 from .inflow import EARLY, young
 from .lift import Known
 from .quadrature import unit_range
+from .sampling import times
 
 NODES = 12  # Gauss points on each half of a side
 DEPTH_NODES = 6

@@ -31,6 +31,14 @@ def bins(knudsen: tuple[float, float], tasks: int, knee: float) -> Tensor:
     return torch.linspace(first, last, tasks + 1, dtype=torch.float64).exp() - knee
 
 
+def times(s: Tensor, t_end: float, late: float = 1.0, early: float = 1.0) -> Tensor:
+    """t of s in [0, 1): a share `late` like s^{3/2}, the rest logarithmic from the share `early` of t_end on."""
+    t = t_end * (EARLIEST + (1.0 - EARLIEST) * (s / late).clamp_max(1.0) ** TIME_POWER)
+    if late == 1.0:
+        return t
+    return torch.where(s < late, t, t_end * early ** (1.0 - (s - late) / (1.0 - late)))
+
+
 def collocation(
     seed: int,
     refresh: int,
@@ -61,7 +69,7 @@ def collocation(
     eps = torch.exp(edges[:-1] + (edges[1:] - edges[:-1]) * share) - knee
     if stratify is not None:
         return eps, *stratify(eps, *place.unbind(-1))
-    t = t_end * (EARLIEST + (1.0 - EARLIEST) * place[..., 0] ** TIME_POWER)
+    t = times(place[..., 0], t_end)
     return eps, t, *(low + (high - low) * place[..., 1 + k] for k, (low, high) in enumerate(space))
 
 

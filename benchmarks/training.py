@@ -104,11 +104,12 @@ def table(method: str = "hrgrad") -> str:
         "| case | rho | other seeds | goal | | other fields | CPU s | steps |",
         "|---|---:|---:|---:|---|---|---:|---:|",
     ]
-    for key, entry in sorted(stored().items()):
+    entries = sorted(stored().items())
+    for key, entry in entries:
         name, _, run = key.partition(" ")
         if run != method:
             continue
-        seeds = [other["worst"]["rho"] for k, other in sorted(stored().items()) if k.startswith(f"{key} seed ")]
+        seeds = [other["worst"]["rho"] for k, other in entries if k.startswith(f"{key} seed ")]
         worst = dict(entry["worst"])
         first, goal = worst.pop("rho"), GOALS.get(name)
         rho = max(first, *seeds) if seeds else first

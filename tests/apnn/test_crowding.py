@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from apnn.crowding import Crowd, Even, Log, times
+from apnn.crowding import Crowd, Even, Log
 from apnn.model import Model
 from apnn.options import train_options_model
+from apnn.sampling import times
 from kinetic_cli.cases import load_case, shipped_cases
 
 N = 1 << 13
