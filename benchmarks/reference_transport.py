@@ -6,8 +6,9 @@ rows      per scheme and evaluated eps of `transport_inflow`, with the settings 
           diffusion limit at eps = 1e-8)
 cost      CPU seconds against cells, velocity nodes and eps
 kernel    cell updates (one cell, one ordinate) per second of the sweep that discrete_ordinates spends its time in, against the
-          rates of the same run: copying arrays of the kernel's own size, copying from main memory, and fused multiply-adds in
-          registers; against the same sweep in plain NumPy; with one thread and with two
+          rates of the same run: copying arrays of the kernel's own size, divisions, and vector instructions, a fused multiply-add
+          being one of them (so half of its flops); the longest of the three times is the bound.  Against the same sweep in plain
+          NumPy with inverses that are not timed; with one thread and with two
 peer      seconds to an error in rho at eps = 1, t = 0.1 of both schemes and of a minimal analogue Monte Carlo code, ours and
           compiled, extrapolated by the 1/sqrt(histories) of Monte Carlo from the error of one run.  The public peer MC/DC (CEMeNT)
           is not in it: it installs, but needs an MPI library and compiled for longer than this benchmark runs
@@ -27,6 +28,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from machine import copy_bandwidth, division_rate, flop_rate
 
 from solvers.compile import njit
 from solvers.limits.diffusion import Limit
@@ -39,10 +41,11 @@ from solvers.verification.inflow_collision_series import CollisionSeries
 
 ROOT = Path(__file__).parent
 PAIR = (discrete_ordinates, micro_macro)
-#: floating-point operations of one cell update: 5 for the trace, 2 to scale it, 9 for the right side, 15 to solve, 6 for <f>
-OPERATIONS = 37
-#: bytes of one: 9 numbers of the inverse and 3 of the state read, 3 of f read (to be written) and written
-BYTES = 8 * (9 + 3 + 3 + 3)
+#: vector instructions of one cell update: 3 for the trace, 2 to scale it, 9 for the matrix, 7 for the right side, 16 to eliminate
+#: and solve, 3 for <f>; and the divisions
+INSTRUCTIONS, DIVISIONS = 40, 3
+#: bytes of one, counted like those of a copy: 3 numbers of the state read and 3 of f written
+BYTES = 8 * (3 + 3)
 
 
 def inflow(nodes: int = 16) -> Case:
@@ -112,29 +115,29 @@ def best(run: Callable[[], Any], repeat: int = 200, seconds: float = 6.0) -> flo
     return min(found)
 
 
-@njit(fastmath=True)
-def multiply_add(x: np.ndarray, rounds: int) -> float:
-    """`rounds` fused multiply-adds on each of 64 numbers that stay in registers."""
-    for _ in range(rounds):
-        for i in range(64):
-            x[i] = x[i] * 0.999 + 1e-3
-    return float(x[0])
-
-
-def numpy_sweep(data: dict[str, np.ndarray]) -> np.ndarray:
+def numpy_sweep(data: dict[str, np.ndarray], inverse: np.ndarray) -> np.ndarray:
     """The sweep in plain NumPy, all ordinates of one sign at once, cell after cell; returns f."""
     f = np.empty_like(data["state"])
-    for sign in (-1.0, 1.0):
+    for sign in (1, -1):
         chosen = data["v"][:, 0] * sign > 0.0
-        leave, inverse, state = (data[name][chosen] for name in ("leave", "inverse", "state"))
-        enter = data["enter"][chosen] * np.abs(data["v"][chosen])[:, None]
-        part, upwind = np.empty_like(state), np.zeros_like(leave)
-        for c in range(state.shape[1])[:: int(sign)]:
-            inflow = data["rate"][c] * (leave * upwind).sum(1)
-            right = state[:, c] + data["isotropic"][c][:, None] + enter * inflow[:, None]
-            upwind = part[:, c] = (inverse[:, c] * right[:, None]).sum(2)
+        downwind, upwind = np.sqrt([1.0, 3.0, 5.0]) * [1.0, sign, 1.0], np.sqrt([1.0, 3.0, 5.0]) * [1.0, -sign, 1.0]
+        inverses, known = inverse[chosen], data["state"][chosen] + data["isotropic"][:, :, None]
+        speed, part = np.abs(data["v"][chosen])[:, None], np.empty_like(known)
+        u = np.zeros_like(known[:, 0])
+        for c in range(known.shape[1])[::sign]:
+            inflow = data["rate"][c] * speed * np.einsum("i,bik->bk", downwind, u)[:, None]
+            u = part[:, c] = (inverses[:, c] * (known[:, c] + upwind[:, None] * inflow)[:, None]).sum(2)
         f[chosen] = part
     return f
+
+
+def inverses(data: dict[str, np.ndarray]) -> np.ndarray:
+    """(D + s L)^-1 of every cell and ordinate, shape (block, cell, mode, mode, ordinate)."""
+    same = discrete_ordinates.make_matrices()[0]
+    L = np.array([sign * same[sign] for sign in np.where(data["v"][:, 0] > 0.0, 1, -1)])
+    s = data["rate"][:, None] * np.abs(data["v"])[:, None]
+    A = data["local"][:, None] + s[..., None, None] * L[:, None, None]
+    return np.ascontiguousarray(np.moveaxis(np.linalg.inv(A), 2, -1))
 
 
 def kernel() -> dict[str, Any]:
@@ -143,12 +146,11 @@ def kernel() -> dict[str, Any]:
     z = 0.5 * (np.polynomial.legendre.leggauss(ordinates // 2)[0] + 1.0)
     blocks = ordinates // BLOCK
     shape = (blocks, cells, 3, BLOCK)
+    skew = 0.1 * rng.random((cells, 3, 3))
     data = {
         "v": np.concatenate([-z[::-1], z]).reshape(blocks, BLOCK),
         "w": np.full((blocks, BLOCK), 1.0 / ordinates),
-        "inverse": 0.1 * rng.random((blocks, cells, 3, 3, BLOCK)),
-        "enter": rng.random((blocks, 3, BLOCK)),
-        "leave": rng.random((blocks, 3, BLOCK)),
+        "local": np.eye(3) + skew + np.moveaxis(skew, 1, 2),
         "rate": rng.random(cells),
         "state": rng.random(shape),
         "isotropic": rng.random((cells, 3)),
@@ -160,29 +162,31 @@ def kernel() -> dict[str, Any]:
     for threads in (1, 2):
         if threads <= numba.config.NUMBA_NUM_THREADS:
             numba.set_num_threads(threads)
-            seconds[threads] = best(lambda: sweep(*data.values()), 4000, 10.0)
+            seconds[threads] = best(lambda: sweep(*data.values()), 8000, 10.0)
     numba.set_num_threads(1)
-    np.testing.assert_allclose(numpy_sweep(data), data["f"], rtol=1e-12)
-    plain = best(lambda: numpy_sweep(data))
-    copies = {}
-    for name, size in (("same size", updates * BYTES // 16), ("main memory", 8_000_000)):
-        a, b = rng.random(size), np.empty(size)
-        copies[name] = 16.0 * size / best(lambda a=a, b=b: np.copyto(b, a), 400)  # type: ignore[misc]
-    x = np.ones(64)
-    flops = 2.0 * 64 * 20_000 / best(lambda: multiply_add(x, 20_000))
-    rate = updates / seconds[1]
-    bounds = {"copy bandwidth": copies["same size"] / BYTES, "flop rate": flops / OPERATIONS}
-    bound = min(bounds, key=lambda name: bounds[name])
+    inverse = inverses(data)
+    np.testing.assert_allclose(numpy_sweep(data, inverse), data["f"], rtol=1e-12, atol=1e-14)
+    plain = best(lambda: numpy_sweep(data, inverse))
+    copies, flops, divisions = copy_bandwidth(updates * BYTES), flop_rate(), division_rate()
+    times = {
+        "copy bandwidth": BYTES / copies,
+        "instructions": INSTRUCTIONS / (0.5 * flops),
+        "divisions": DIVISIONS / divisions,
+    }
+    bound = max(times, key=lambda name: times[name])
     return {
         "cells": cells,
         "ordinates": ordinates,
-        "updates_per_second": rate,
+        "updates_per_second": updates / seconds[1],
         "bytes_per_update": BYTES,
-        "operations_per_update": OPERATIONS,
+        "instructions_per_update": INSTRUCTIONS,
+        "divisions_per_update": DIVISIONS,
         "copy_bytes_per_second": copies,
         "flops_per_second": flops,
+        "divisions_per_second": divisions,
+        "nanoseconds": {name: 1e9 * value for name, value in (times | {"measured": seconds[1] / updates}).items()},
         "bound": bound,
-        "share_of_bound": rate / bounds[bound],
+        "share_of_bound": times[bound] * updates / seconds[1],
         "numpy_updates_per_second": updates / plain,
         "against_numpy": plain / seconds[1],
         "seconds_by_threads": seconds,

@@ -390,7 +390,7 @@ class Scheme(SchemeBase):
 
         scatter = np.einsum("cq,iq,jq->cij", sigma_s * np.ones_like(points), phi * 0.5 * wq, phi)
         total = scatter + np.einsum("cq,iq,jq->cij", sigma_a * np.ones_like(points), phi * 0.5 * wq, phi)
-        sweeper = Sweeper(v, w, h, eps, make_matrices()[0], scatter, total)
+        sweeper = Sweeper(v, w, h, eps, scatter, total)
         padded = sweeper.v.ravel()
         f = sweeper.split(
             project(case.initial.f(x=points[..., None], v=padded, eps=eps) * np.ones((n, p + 2, padded.size)))
