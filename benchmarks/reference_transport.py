@@ -9,18 +9,23 @@ kernel    cell updates (one cell, one ordinate) per second of the sweep that dis
           rates of the same run: copying arrays of the kernel's own size, divisions, and vector instructions, a fused multiply-add
           being one of them (so half of its flops); the longest of the three times is the bound.  Against the same sweep in plain
           NumPy with inverses that are not timed; with one thread and with two
-peer      seconds to an error in rho at eps = 1, t = 0.1 of both schemes and of a minimal analogue Monte Carlo code, ours and
-          compiled, extrapolated by the 1/sqrt(histories) of Monte Carlo from the error of one run.  The public peer MC/DC (CEMeNT)
-          is not in it: it installs, but needs an MPI library and compiled for longer than this benchmark runs
+peer      seconds to an error in rho at eps = 1, t = 0.1 of both schemes and, extrapolated by the 1/sqrt(histories) of Monte Carlo
+          from the error of one run, of a minimal analogue Monte Carlo code, ours and compiled, and of MC/DC (CEMeNT) where
+          `--mcdc PYTHON` names an interpreter that has it (`pip install mcdc mpich`; it compiles for 90 CPU seconds at every start,
+          which are not counted).  Its density is a track-length estimate, averaged over the last hundredth before t
 
 Kernels are the best of many short runs in wall seconds, which on a busy machine understates them; everything else is CPU
-seconds of one thread; compilation is excluded.  `load` is the machine's load average at the start.  Run with NUMBA_NUM_THREADS=2.
+seconds of one thread; compilation is excluded.  `load` is the machine's load average at the start; two threads are not measured
+where it is above 1.5.  Run with NUMBA_NUM_THREADS=2.
 """
 
+import argparse
 import json
 import os
 import platform
 import resource
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -140,7 +145,7 @@ def inverses(data: dict[str, np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(np.linalg.inv(A), 2, -1))
 
 
-def kernel() -> dict[str, Any]:
+def kernel(quiet: bool) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     cells, ordinates = 243, 128  # what transport_inflow has at eps = 1
     z = 0.5 * (np.polynomial.legendre.leggauss(ordinates // 2)[0] + 1.0)
@@ -160,7 +165,7 @@ def kernel() -> dict[str, Any]:
     updates = cells * ordinates
     seconds = {}
     for threads in (1, 2):
-        if threads <= numba.config.NUMBA_NUM_THREADS:
+        if threads == 1 or (quiet and threads <= numba.config.NUMBA_NUM_THREADS):
             numba.set_num_threads(threads)
             seconds[threads] = best(lambda: sweep(*data.values()), 8000, 10.0)
     numba.set_num_threads(1)
@@ -210,7 +215,17 @@ def histories(count: int, eps: float, t: float, tally: np.ndarray) -> None:
             v = 2.0 * np.random.random() - 1.0
 
 
-def peer(rows: list[dict[str, Any]], count: int = 2_000_000, cells: int = 100) -> dict[str, Any]:
+def run_mcdc(python: str, count: int, cells: int, since: float, t: float) -> dict[str, Any]:
+    """What peer_mcdc.py finds, in a folder of its own."""
+    flags = [str(value) for value in (count, cells, since, t)] + ["--mode", "numba", "--no-progress_bar"]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, str(ROOT / "peer_mcdc.py"), *flags]
+        out = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def peer(rows: list[dict[str, Any]], mcdc: str | None, count: int = 2_000_000, cells: int = 100) -> dict[str, Any]:
     """Monte Carlo beside both schemes."""
     t, wanted = 0.1, (1e-2, 1e-3, 1e-4)
     found: dict[str, Any] = {
@@ -218,25 +233,40 @@ def peer(rows: list[dict[str, Any]], count: int = 2_000_000, cells: int = 100) -
         for row in rows
         if row["eps"] == 1.0
     }
+    x = (np.arange(10 * cells) + 0.5) / (10 * cells)
+
+    def exact(time: float) -> np.ndarray:
+        means: np.ndarray = CollisionSeries(time)(x).reshape(cells, 10).mean(axis=1)
+        return means
+
+    def add(name: str, rho: np.ndarray, true: np.ndarray, seconds: float, **more: Any) -> None:
+        error = relative_l2(rho, true, np.ones(cells))
+        found[name] = {"histories": count, "cpu_seconds": seconds, "error": error, **more}
+        found[name]["seconds_to"] = {f"{e:g}": seconds * (error / e) ** 2 for e in wanted}
+
     tally = np.zeros(cells)
     histories(10, 1.0, t, tally)
     tally[:] = 0.0
     start = time.process_time()
     histories(count, 1.0, t, tally)
     seconds = time.process_time() - start
-    rho = tally * cells * 0.25 * t / count  # the source is <v F> = 1/4 a unit of time
-    x = (np.arange(10 * cells) + 0.5) / (10 * cells)
-    exact = CollisionSeries(t)(x).reshape(cells, 10).mean(axis=1)
-    error = relative_l2(rho, exact, np.ones(cells))
-    found["monte_carlo"] = {"histories": count, "cpu_seconds": seconds, "error": error}
-    found["monte_carlo_seconds_to"] = {f"{e:g}": seconds * (error / e) ** 2 for e in wanted}
+    add("monte_carlo", tally * cells * 0.25 * t / count, exact(t), seconds)  # the source is <v F> = 1/4 a unit of time
+    if mcdc is not None:
+        since = t - 1.0 / cells  # as fine in t as in x
+        z, w = np.polynomial.legendre.leggauss(8)
+        true = 0.5 * w @ np.array([exact(since + 0.5 * (t - since) * (1.0 + zk)) for zk in z])
+        run = run_mcdc(mcdc, count, cells, since, t)
+        add("mcdc", np.array(run["rho"]), true, run["cpu_seconds"], version=run["version"])
     return found
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mcdc", metavar="PYTHON", help="interpreter in which MC/DC is installed")
+    mcdc = parser.parse_args().mcdc
     load = os.getloadavg()
     report: dict[str, Any] = {"case": "transport_inflow", "machine": platform.processor() or platform.machine()}
-    report |= {"cores": os.cpu_count(), "load": load, "kernel": kernel()}
+    report |= {"cores": os.cpu_count(), "load": load, "kernel": kernel(load[0] < 1.5)}
     print(report["kernel"], flush=True)
     rows = report["rows"] = accuracy(inflow())
     report["cpu_seconds_evaluate"] = {
@@ -245,7 +275,7 @@ def main() -> None:
     }
     report["cost"] = cost()
     report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    report["peer"] = peer(rows)
+    report["peer"] = peer(rows, mcdc)
     (ROOT / "results/reference_transport.json").write_text(json.dumps(report, indent=1) + "\n")
     print({key: report[key] for key in ("cpu_seconds_evaluate", "peer", "peak_bytes", "load")})
 
