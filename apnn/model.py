@@ -49,8 +49,8 @@ class Model:
         self.case, self.options, self.device = case, options, device
         self.formulation = formulations.load(options.formulation)(case, options.velocities, device)
         self.dtype, self.physics = getattr(torch, options.precision), {torch.float64: self.formulation}
-        if self.dtype not in self.physics and self.formulation.float32:
-            self.physics[self.dtype] = cast(self.formulation, self.dtype)
+        if "float32" in (options.precision, options.second_precision) and self.formulation.float32:
+            self.physics[torch.float32] = cast(self.formulation, torch.float32)
         self.encoder = (
             encoders.load(options.encoder)(options.latent, options.width) if options.encoder != "none" else None
         )

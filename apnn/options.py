@@ -49,7 +49,8 @@ class TrainOptions(Table):
     adaptive               share of those that is drawn where the residual is large (`apnn/adaptive.py`); 0 for low discrepancy alone
     width, depth           of the hidden layers
     precision              of the first-order phase, "float64" or "float32": its network, and its residuals where the formulation
-                           says that they bear it; second-order phases, errors and fields are float64
+                           says that they bear it; errors and fields are float64
+    second_precision       of the losses and gradients of the second-order phase, likewise; its optimizer computes in float64
     compile                losses and their gradient through torch.compile
     velocities             velocity nodes of the network's head
     second_flight          fields of thin transport by one more flight of the network's collisions (`apnn/second_flight.py`)
@@ -90,6 +91,7 @@ class TrainOptions(Table):
     width: Annotated[int, Field(ge=1)] = 32
     depth: Annotated[int, Field(ge=1)] = 2
     precision: Literal["float64", "float32"] = "float64"
+    second_precision: Literal["float64", "float32"] = "float64"
     compile: bool = False
     velocities: Annotated[int, Field(ge=4)] = 32
     second_flight: bool = True

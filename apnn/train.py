@@ -6,8 +6,8 @@ Losses: $L_{k,r} = $ mean square of residual r over the points of task k; $L_k =
    method of `hrgrad` turns them into an update, a first-order optimizer follows it with a step that decays like a cosine over
    the steps, or over the time limit where that ends the phase first and no other follows.  `precision` is that of this phase.
 2. Second-order phase.  A quasi-Newton or Gauss-Newton optimizer minimises the mean of the $L_k$; a share of the points is
-   renewed now and then and the curvature is kept.  Always in float64: in float32 ssbroyden stalls at an error of
-   4e-5 where it goes on to 5e-6 (training.md 2.4).
+   renewed now and then and the curvature is kept.  Parameters and curvature are float64; with losses and gradients in float32,
+   `second_precision`, a step is half as dear, but ssbroyden stalls at an error of 4e-5 where it goes on to 5e-6 (training.md 2.4).
 
 Everything that a continuation needs is in `Snapshot.state`: parameters, optimizer and method state, and the step; the points
 of any step follow from the seed.  References: training.md 2 and 3.
@@ -267,13 +267,17 @@ class SecondOrder(Phase):
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.steps = model.options.second_steps
+        self.steps, self.single = model.options.second_steps, model.options.second_precision == "float32"
         try:
             demand(model.options.second_order, ("closure", "residuals"), "this phase")
         except ValueError as error:
             raise BadInput(f"train.second_order: {error}") from None
         self.optimizer = load_optimizer(model.options.second_order)()
         self.optimizer_options = self.optimizer.make_options()
+        if self.optimizer.needs == "residuals" and self.single:
+            raise BadInput(
+                f"train.second_precision: {model.options.second_order} solves in float64; choose second_order ssbroyden or lbfgs"
+            )
         if self.optimizer.needs == "residuals" and (model.options.causal or model.options.importance):
             raise BadInput(
                 f"train.causal, train.importance: they weigh losses, {model.options.second_order} sees the residual vector alone; "
@@ -290,11 +294,11 @@ class SecondOrder(Phase):
         weights = weighed.get("weights")
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
-            leaf = point.detach().requires_grad_()
+            leaf = (point.float() if self.single else point.detach()).requires_grad_()
             named.update(self.model.losses(leaf, refresh, weights))
-            loss = torch.stack(list(named.values())).sum(dim=0).mean()
+            loss = torch.stack([losses.to(self.dtype) for losses in named.values()]).sum(dim=0).mean()
             (gradient,) = torch.autograd.grad(loss, leaf)
-            return loss.detach(), gradient
+            return loss.detach(), gradient.to(self.dtype)
 
         inner = state["optimizer"]
         if state.get("refresh") != refresh:

@@ -21,7 +21,8 @@ returning from the truncated end of the series, as in `solvers/schemes/hermite_p
 J = -(theta d_x rho + rho E) and the macro row drift-diffusion: asymptotic-preserving.  rho obeys Poisson's equation through E
 as an unknown of its own, so that first derivatives do.  The total current I = J - beta d_t E of Ampere's law is the same
 everywhere: mass and charge together, but without their amplification of long waves by 1/(beta k), which is what remains of an
-error where the plasma swings.
+error where the plasma swings.  $R_{\rm field}$ weighs as much as they do: its mean is a voltage that is not there, and drives a
+current of that share.
 
 References: Jin, Pareschi (2000), J. Comput. Phys. 161, 312, DOI 10.1006/jcph.2000.6506 (the AP splitting); Schmeiser, Zwirchmayr
 (1998), SIAM J. Numer. Anal. 36, 74, DOI 10.1137/S0036142996304516 (Hermite modes); problems.md (75)-(88).
@@ -43,9 +44,9 @@ from ..features import product, tangents
 
 ABSORPTION = 300.0  # kappa times the length of the device, half of what `hermite_parity` takes for its longer series
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
-#: weights of rows, by what an error in them does to J where the plasma swings: mass twice, as density and as current
-MACRO, CURRENT, FORCE = 1.5, 20.0, 2.0
-CHARGE, CONTACT, MICRO = 6.0, 0.75, 1.6
+#: weights of rows: an error of rho (asked for six times as exactly as J), of its rate, of J, and of g_2, which drives the flux
+CHARGE, MACRO, CURRENT, MICRO = 6.0, 1.5, 1.0, 0.8
+CONTACT = 3.0  # an error of rho within sqrt(beta) of a contact
 SHARE = 8  # one in so many points lends its (t, eps) to a point on either contact
 FLUX, FIELD = 3.0, 8.0
 
@@ -181,17 +182,19 @@ class Formulation:
         moved = up * (g_x[..., :-1] + strength * g[..., :-1]) + down * above
         loss = 1.0 + eps_ * ABSORPTION / self.length * root * (self.n[1:] / self.n[-1]) ** 8
         micro = eps_**2 * g_t[..., 1:] + eps_ * moved + loss * g[..., 1:]
+        # an error r of J itself, of the flux, or of the field, which draws rho r, is an error r of J at that time
+        current = CURRENT * (late / (late + 4.0 * self.beta)).sqrt()
         # all modes together weigh as much as one row, and the second most: by eps d_x g_2 it drives the flux
-        size = MICRO * (self.n.numel() - 1.0) ** 0.5 * late.sqrt()
+        size = MICRO * (self.n.numel() - 1.0) ** 0.5 * current
         total, _, total_x = solution.I.unbind(-2)
         rows = {
             "macro": macro,
-            "ampere": CURRENT * (self.beta * E_t + total - root * g[..., 0]) * late,
-            "current": CURRENT * total_x * late,
-            "flux": FORCE * flux * late.sqrt(),
+            "ampere": current * (self.beta * E_t + total - root * g[..., 0]),
+            "current": current * total_x,
+            "flux": current * flux,
             "micro": micro * size.unsqueeze(-1) / self.n[1:],
             "charge": CHARGE * (self.beta * E_x + rho - batch.doping),
-            "field": (E + solution.Phi[..., 2, :]) * late.sqrt(),
+            "field": current * (E + solution.Phi[..., 2, :]),
         }
         rows = thinned(rows, batch.crowded)
         for side, points in batch.contacts.items():

@@ -175,6 +175,22 @@ def test_limit_is_drift_and_diffusion(right):
         assert abs(sizes["macro"] - MACRO * float((rate * (batch_t + 0.002) / q.sqrt()).abs().max())) < 1e-3
 
 
+@pytest.mark.parametrize("eps", [0.1, 1e-3])
+def test_lacking_voltage_weighs_as_the_current_that_it_drives(eps):
+    """A field E + r in place of E = -Phi_x, and a current J + r in place of J = I: the same rows but for the density."""
+
+    def moved(field, flux):
+        def uniform(t, x, eps, modes):
+            g = torch.zeros_like(x)[..., None].repeat(1, modes)
+            g[:, 0] += flux
+            return torch.ones_like(x), field + 0 * x, 0 * x, g
+
+        return largest(read(*UNIFORM), eps, uniform, current=torch.zeros_like)
+
+    assert moved(0.1, 0.0)["field"] == pytest.approx(moved(0.0, 0.1)["ampere"])
+    assert moved(0.1, 0.0)["flux"] == pytest.approx(moved(0.0, 0.1)["flux"])
+
+
 def test_data_and_potentials_are_exact():
     case = read()
     model = Model(case, options(case), "cpu")

@@ -171,6 +171,22 @@ def test_float32_trains_as_float64_and_resumes_exactly():
         np.testing.assert_array_equal(again[-1].state["theta"], single[-1].state["theta"])
 
 
+def test_second_order_phase_with_losses_in_float32_follows_float64_and_resumes_exactly():
+    runs = {}
+    for precision in ("float64", "float32"):
+        case, options = small("transport_periodic", steps=0, second_precision=precision, second_steps=20)
+        runs[precision] = [copy.deepcopy(s) for s in train(case, options)]
+    (half, double), (early, single) = runs.values()
+    assert single.state["theta"].dtype == single.state["inner"]["optimizer"]["B"].dtype == np.float64
+    assert single.scalars["loss"] != double.scalars["loss"]
+    assert early.scalars["loss"] == pytest.approx(half.scalars["loss"], rel=1e-2)
+    *_, again = train(case, options, resume=early.state)
+    np.testing.assert_array_equal(again.state["theta"], single.state["theta"])
+    case, options = small("transport_periodic", second_precision="float32", second_order="gauss_newton")
+    with pytest.raises(BadInput, match="gauss_newton solves in float64"):
+        next(train(case, options))
+
+
 def test_float32_trains_where_rows_stay_in_float64():
     case, options = small("sod", precision="float32", steps=20, second_order="none")
     first, last = train(case, options)
