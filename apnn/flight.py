@@ -42,10 +42,8 @@ maxwellian = make_maxwellian(torch.exp, torch.sqrt)
 
 #: velocity nodes of the moments: in all, and on each side of a jump
 NODES, PANEL = 144, 48
-#: so many times t0 after the start the waves of smooth data have parted
-PARTED = 10.0
-#: and so many times t0 after it shocks have formed
-STEEP = 2.0
+#: so many times t0 after the start smooth data have steepened and sent out their waves
+PARTED = 2.0
 #: places where the data are looked at
 SAMPLES = 4001
 #: thermal speeds that hold a Maxwellian to round-off
@@ -69,8 +67,7 @@ class Flight:
     ends             state (rho, u, T) beyond the left and the right end, None if periodic
     jumps, similar   where the data jump or have a cusp; whether they are two constants and nothing else
     t0, length       the scales of the data: time and half length of the steepest profile
-    parted           whether smooth data have sent out their waves, shocks among them, long before t_end
-    steepened        whether shocks of smooth data form before t_end at all: then their courses are known
+    parted           whether smooth data send out their waves before t_end: then the courses of shocks are known
     origin, waves    place of the steepest density between unequal ends, and the waves that leave it
     low, high        velocities that hold every state to round-off
     cold, hot        extreme temperatures, those between the waves included
@@ -108,7 +105,7 @@ class Flight:
         self.origin = float(x[int(steep.argmax())] + 0.5 * dx) if not self.jumps else self.jumps[0]
         unequal = self.ends is not None and self.ends[0] != self.ends[1]
         age = case.domain.t_end / self.t0 if unequal and not self.jumps else 0.0
-        self.steepened, self.parted = age > STEEP, age > PARTED
+        self.parted = age > PARTED
         self.waves = self.find_waves()
         self.find_velocities(profile)
         step = (self.high - self.low) / (NODES - 1)
@@ -169,7 +166,7 @@ class Flight:
                 shocks[sign], jumps[sign] = Wave(u + sign * sound * mach, True), abs(u_m - u)
             else:
                 found += [Wave(u + sign * sound, False), Wave(u_m + sign * inner, False)]
-        if shocks and self.steepened:
+        if shocks and self.parted:
             from .fronts import track  # the compiled solvers come with it
 
             courses = track(self.case, jumps, self.device)

@@ -21,13 +21,11 @@ The moments of free flight have the right first derivative in t at t = 0 for eve
 square of t.  a is the size of Chapman and Enskog's correction at gradients 1/(t+t_0), 1 in the shocks of a jump and in the
 layers of the ends.  The moments of ghat are removed by one fixed matrix.
 
-**Waves that have parted** long before t_end.  Where smooth data steepen to shocks free flight is far from the state W of small
+**Waves that have parted** before t_end.  Where smooth data steepen to shocks free flight is far from the state W of small
 eps: gas ahead of a shock does not know of it.  There the known part of (ln rho, u, ln T) solves the conservation laws above with
 Chapman and Enskog's C (`known.py`), which is right up to O(a) outside of shocks: A is smaller by the factor a.  N and ghat
 carry a window that closes ahead of the waves, and rows are those of an observer who moves with the known u, relative to the
 known rho: thin gas counts as dense gas does.
-
-Where shocks have only just formed at t_end (Sod's tube), the network is told their places and thickness, and that is all.
 
 **A jump** between two constants has t_0 = 0 and no scale: f depends on (x/t, t/eps, v) alone, and so do the inputs, among
 them the places of the waves of the limit's Riemann problem in units of their thickness.  There the known part of W are both

@@ -18,7 +18,8 @@ free flight is held as
 
 $$ (\ln\rho,u,\ln T)_W - (\ln\rho,u,\ln T)_F = \Big(\frac t{t+t_0}\Big)^2 D(\ln\varepsilon,\ \ln(1+t/t_0),\ y), $$
 
-D tabulated, y a place that moves with the shocks of the limit (`fronts.py`): 0 at the first, nearly 1 at the last.
+D tabulated, y a place that moves with the shocks of the limit (`fronts.py`), 0 at the first wave, nearly 1 at the last, in equal
+steps of a z(y) that is drawn out where shocks are thin.
 
 References: Chapman, Cowling (1970), The Mathematical Theory of Non-uniform Gases, chapter 7; Keys (1981), IEEE Trans. Acoust. 29,
 1153, DOI 10.1109/TASSP.1981.1163711 (the interpolation).
@@ -47,8 +48,8 @@ PER_DECADE, MOMENTS = 3, 64
 #: cells of the scheme: most in all, least in the half length of the data; in between they are eps sqrt(T) wide
 MOST, LEAST = 1500, 10
 TOLERANCE = 1e-5
-#: places y of the table from -BEYOND to 1 + BEYOND, so many to one
-BEYOND, FINE = 5, 200
+#: places y of the table from -BEYOND to 1 + BEYOND, so many to one, and to the thickness of a shock of the scheme
+BEYOND, FINE, SHARP = 5, 200, 4
 
 Array = NDArray[np.float64]
 
@@ -87,24 +88,41 @@ class Known:
         low, high = (math.log(eps) for eps in case.knudsen.train)
         sheets = max(2, 1 + round(PER_DECADE * (high - low) / math.log(10.0)))
         self.lowest, step = low, (high - low) / (sheets - 1)
-        steps = step, math.log1p(case.domain.t_end / self.t0) / MOMENTS, 1.0 / FINE
-        self.ages = steps[1] * np.arange(MOMENTS + 1)
+        older = math.log1p(case.domain.t_end / self.t0) / MOMENTS
+        self.ages = older * np.arange(MOMENTS + 1)
         self.t = self.t0 * np.expm1(self.ages)
         self.x = self.cells(MOST)
         self.smear = SMEARED * float(self.x[1] - self.x[0])
         x = torch.as_tensor(self.x, device=device)
         t = torch.as_tensor(self.t, device=device)[:, None]
         self.streamed = np.stack([flight.moments(s.expand_as(x), x)[:3].cpu().numpy() for s in t])
-        y = torch.arange(FINE * (1 + 2 * BEYOND) + 1, dtype=torch.float64, device=device) / FINE - BEYOND
         first, gap = self.frame(t)
-        places = (first + gap * y).cpu().numpy()
+        self.shocks = [float(k) for k in (0, 1) if flight.waves[-k].shock]
+        self.thin = self.smear / float(gap[-1])
+        ends = self.graded(torch.tensor([-BEYOND, 1.0 + BEYOND], dtype=torch.float64)).tolist()
+        z = torch.linspace(*ends, 1 + FINE * (1 + 2 * BEYOND), dtype=torch.float64, device=device)
+        self.start = ends[0]
+        places = (first + gap * self.place(z)).cpu().numpy()
         sheet = [self.sheet(math.exp(low + k * step), places) for k in range(sheets)]
-        self.table = Table(np.stack(sheet), steps, device)
+        self.table = Table(np.stack(sheet), (step, older, float(z[1] - z[0])), device)
 
     def frame(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Place of the first wave, and the way from there to the last, not less than the length of the data."""
         first, last = (self.flight.place_of(self.flight.waves[end], t) for end in (0, -1))
         return first, torch.hypot(last - first, torch.full_like(t, self.flight.length))
+
+    def graded(self, y: Tensor) -> Tensor:
+        """y, drawn out where a shock is thin: equal steps of it are the table's."""
+        return y + SHARP / FINE * sum((torch.asinh((y - s) / self.thin) for s in self.shocks), torch.zeros_like(y))
+
+    def place(self, z: Tensor) -> Tensor:
+        """y of graded places, by bisection."""
+        low, high = torch.full_like(z, -BEYOND), torch.full_like(z, 1.0 + BEYOND)
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            less = self.graded(middle) < z
+            low, high = torch.where(less, middle, low), torch.where(less, high, middle)
+        return 0.5 * (low + high)
 
     def cells(self, count: int) -> Array:
         """Centres of equal cells."""
@@ -154,7 +172,7 @@ class Known:
     def __call__(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """(ln rho, u, ln T) of W less those of free flight, (..., 3)."""
         first, gap = self.frame(t)
-        D = self.table(eps.log() - self.lowest, torch.log1p(t / self.t0), (x - first) / gap + BEYOND)
+        D = self.table(eps.log() - self.lowest, torch.log1p(t / self.t0), self.graded((x - first) / gap) - self.start)
         return (t / (t + self.t0)).unsqueeze(-1) ** 2 * D
 
 

@@ -69,6 +69,23 @@ def test_late_it_is_navier_and_stokes():
         assert np.linalg.norm(found[name].numpy() - exact) < bound * np.linalg.norm(exact), name
 
 
+def test_a_thin_shock_is_in_the_table():
+    """Sod's tube at eps = 1e-4: the jump of the limit within the scheme's own thickness."""
+    case = read_case(CASES / "sod.toml", None, ["knudsen.train=[1e-4, 2e-4]"])
+    flight = Flight(case, 1, "cpu")
+    known = Known(case, flight, "cpu")
+    z = torch.linspace(known.start, known.start + 10.0, 50, dtype=torch.float64)
+    torch.testing.assert_close(known.graded(known.place(z)), z, rtol=1e-10, atol=1e-10)
+    t = torch.full((401,), 0.1, dtype=torch.float64)
+    centre = flight.place_of(flight.waves[-1], t)
+    x = centre + torch.linspace(-10.0, 10.0, 401, dtype=torch.float64) * known.smear
+    u = flight.state(flight.moments(t, x))[1] + known(torch.full_like(t, 1e-4), t, x)[:, 1]
+    assert float(u[0]) == pytest.approx(0.6, abs=0.01)
+    assert float(u[-1]) == pytest.approx(0.0, abs=0.05)
+    thickness = 0.6 / float((u.diff() / x.diff()).abs().max())
+    assert 0.1 < thickness / known.smear < 1.5
+
+
 def test_the_table_is_of_third_order_with_its_slopes():
     errors = []
     for n in (20, 40):
