@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator
 
 from .scheme import SchemeOptions
 from .status import BadInput
-from .velocity_box import gas_problems
 
 if TYPE_CHECKING:
     from .case import Case
@@ -20,7 +19,7 @@ class Refinement(BaseModel):
     """An entry of `refine`, for the Knudsen numbers up to `eps`.
 
     times    cells of the grid per cell of the result; odd, so that the centres of the result are among its own
-    thinned  how many times the velocities are made a third fewer, at most: as long as they hold the gas (`velocity_box`)
+    thinned  how many times the velocities are made a third fewer, at most: as long as the equation accepts them (`problems`)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -53,7 +52,7 @@ class RefinedOptions(SchemeOptions):
             if (velocity := case.velocity.coarser()) is None:
                 raise BadInput(f"reference.refine: '{case.velocity.kind}' has no fewer velocities for eps = {eps:g}")
             thinner = case.model_copy(update={"velocity": velocity})
-            if any(gas_problems(thinner)):
+            if any(case.equation.problems(thinner)):
                 break
             case = thinner
         return case, self.model_copy(update={"cells": entry.times * self.cells, "refine": ()})

@@ -49,7 +49,7 @@ def fit_faces(phi, potentials, theta, B):
         B[f, 1], B[f, 3] = bernoulli(-delta)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def make_trace(o, R, eps, entering, sign, trace):
     """Even modes at a contact: e = entering + sign eps R o, sign -1 (left) or 1 (right)."""
     K = o.size
@@ -239,7 +239,7 @@ def couple(block, v, out):
     out[K] -= block[K, 3] * v[K]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def multiply(matrix, v, out):
     """out = matrix v."""
     for r in range(v.size):

@@ -11,6 +11,7 @@ from kinetic_cli.cases import load_case, shipped_cases
 from kinetic_cli.reference import ReferenceRun
 from solvers.problem.result import Result, checkpoint_path
 from solvers.problem.status import BadInput
+from solvers.schemes import hermite_parity
 from solvers.schemes.imex import Scheme
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -84,6 +85,12 @@ def test_velocities_are_thinned_as_long_as_they_hold_the_gas():
     case = load_case(shipped_cases()["sod"], None, ["velocity.nodes=48"])
     options = Scheme.Options.model_validate({**case.reference, "refine": [{"eps": 1e-2, "thinned": 5}]})
     assert [options.at(case, eps)[0].velocity.nodes for eps in (1e-1, 1e-2)] == [48, 32]
+
+
+def test_velocities_of_electrons_are_thinned_too():
+    case = load_case(shipped_cases()["diode"], "unit", [])
+    options = hermite_parity.Options.model_validate(dict(case.reference))
+    assert [options.at(case, eps)[0].velocity.nodes for eps in (1e-1, 1e-2)] == [144, 96]
 
 
 def test_interrupted_inside_one_knudsen_number_goes_on_to_the_same_fields(tmp_path, monkeypatch):
