@@ -142,8 +142,8 @@ class Gas:
         z = (self.v - middle) / flight.hot**0.5
         rows = 1.0 + z**2 / 3.0 + z.abs() ** 3 / 6.0
         sizes = [1.0] if d == 1 else [1.0, 2.0 * flight.hot]
-        # behind strong shocks the heat flux hangs on these rows
-        weight = 1.0 if self.parted else 1.0 / (1.0 + flight.hot)
+        # behind strong shocks the heat flux hangs on these rows: there their squares are integrals over v/sqrt(T) of f sqrt(T)
+        weight = float(high - low) ** 0.5 * flight.hot**0.25 if self.parted else 1.0 / (1.0 + flight.hot)
         self.row_weight = weight * torch.cat([rows / size for size in sizes])
         enters = (1.0 + z.abs() ** 3) * self.w / self.w.mean()  # up to its part of the energy that flows in
         self.wall_weight = torch.cat([enters / size for size in sizes])
