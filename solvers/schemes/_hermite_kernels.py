@@ -61,32 +61,47 @@ def make_trace(o, R, eps, entering, sign, trace):
 
 
 @njit(cache=True, error_model="numpy")
+def ladder(K):
+    """sqrt(2 m + 1) and sqrt(2 m + 2), m < K: the recursion of the Hermite functions from and to odd modes."""
+    m = 2.0 * np.arange(K)
+    return np.sqrt(m + 1.0), np.sqrt(m + 2.0)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def diverge(o, B, h, root, eps, out):
     """out (cells, >= K) -= the terms of the odd modes in the even rows."""
     K = o.shape[1]
     cells = h.size
-    square = eps * eps
+    lower, upper = ladder(K)
+    lower *= root
+    upper *= root * eps * eps
+    lower[1:] *= eps * eps
     for f in range(cells + 1):
-        for m in range(K):
-            lower = np.sqrt(2.0 * m + 1.0) * root * o[f, m] * (square if m > 0 else 1.0)
-            upper = np.sqrt(2.0 * m + 2.0) * root * o[f, m] * square
-            if f > 0:
-                out[f - 1, m] -= lower / h[f - 1]
-                if m + 1 < K:
-                    out[f - 1, m + 1] -= upper / (B[f, 1] * h[f - 1])
-            if f < cells:
-                out[f, m] += lower / h[f]
-                if m + 1 < K:
-                    out[f, m + 1] += upper / (B[f, 0] * h[f])
+        odd = o[f]
+        if f > 0:
+            row, width = out[f - 1], h[f - 1]
+            for m in range(K):
+                row[m] -= lower[m] * odd[m] / width
+            width *= B[f, 1]
+            for m in range(K - 1):
+                row[m + 1] -= upper[m] * odd[m] / width
+        if f < cells:
+            row, width = out[f], h[f]
+            for m in range(K):
+                row[m] += lower[m] * odd[m] / width
+            width *= B[f, 0]
+            for m in range(K - 1):
+                row[m + 1] += upper[m] * odd[m] / width
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
 def rate(e, o, phi, Fe, Fo, Fp, B, h, d, doping, generation, ends, potentials, theta, beta, eps, relax, R):
     """Right-hand side; the mass matrix is 1 for e_0, eps^2 for the other modes, 0 for phi."""
     cells, K = e.shape
     root = np.sqrt(theta)
     fit_faces(phi, potentials, theta, B)
     trace = np.empty(K)
+    lower, upper = ladder(K)
     for i in range(cells):
         Fe[i, 0] = generation[i]
         for m in range(1, K):
@@ -99,11 +114,12 @@ def rate(e, o, phi, Fe, Fo, Fp, B, h, d, doping, generation, ends, potentials, t
             make_trace(o[f], R, eps, ends[1], 1.0, trace)
         left = trace if f == 0 else e[f - 1]
         right = trace if f == cells else e[f]
+        odd, row = o[f], Fo[f]
+        ahead, behind, slope = B[f, 0], B[f, 1], root / d[f]
         for m in range(K):
-            s = np.sqrt(2.0 * m + 1.0) * (B[f, 0] * right[m] - B[f, 1] * left[m])
-            if m + 1 < K:
-                s += np.sqrt(2.0 * m + 2.0) * (right[m + 1] - left[m + 1])
-            Fo[f, m] = -relax[2 * m + 1] * o[f, m] - root / d[f] * s
+            row[m] = -relax[2 * m + 1] * odd[m] - slope * lower[m] * (ahead * right[m] - behind * left[m])
+        for m in range(K - 1):
+            row[m] -= slope * upper[m] * (right[m + 1] - left[m + 1])
     for i in range(cells):
         left = potentials[0] if i == 0 else phi[i - 1]
         right = potentials[1] if i == cells - 1 else phi[i + 1]
@@ -111,7 +127,7 @@ def rate(e, o, phi, Fe, Fo, Fp, B, h, d, doping, generation, ends, potentials, t
         Fp[i] = beta * bend / h[i] - (e[i, 0] - doping[i])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def factorise(e, o, phi, tau, B, h, d, ends, potentials, theta, beta, eps, relax, R, D, L, U, W, G):
     """Factors of mass/tau - Jacobian, block tridiagonal over the cells once o is eliminated face by face.
 
@@ -196,30 +212,28 @@ def factorise(e, o, phi, tau, B, h, d, ends, potentials, theta, beta, eps, relax
                         other[i, row, at + 1] -= factor * G[f, m, far + 2]
                     D[i, row, K] -= factor * G[f, m, near + 4]
                     other[i, row, 3] -= factor * G[f, m, far + 4]
-    X = np.empty((K + 1, K + 1))
+    X, u = np.empty((K + 1, K + 1)), np.empty((4, K + 1))
     for i in range(cells):
         if i > 0:
-            before, up, low = D[i - 1], U[i - 1], L[i]
-            for r in range(K + 1):  # X = D^{-1} U of the cell before
-                s = before[r, K] * up[K, 3]
-                for m in range(K):
-                    s += before[r, m] * up[m, 3]
-                X[r, K] = s
-                for c in range(K):
-                    s = before[r, c] * up[c, 1]
-                    if c > 0:
-                        s += before[r, c - 1] * up[c - 1, 2]
-                    if c + 1 < K:
-                        s += before[r, c + 1] * up[c + 1, 0]
-                    X[r, c] = s
-            for m in range(K):
+            low = L[i]
+            for q in range(4):
+                u[q] = U[i - 1, :, q]
+            for r in range(
+                K + 1
+            ):  # X = D^{-1} U of the cell before; couplings beyond the first and the last mode are zero
+                before, x = D[i - 1, r], X[r]
+                x[0] = before[0] * u[1, 0] + before[1] * u[0, 1]
+                for c in range(1, K):
+                    x[c] = before[c - 1] * u[2, c - 1] + before[c] * u[1, c] + before[c + 1] * u[0, c + 1]
+                s = 0.0
                 for c in range(K + 1):
-                    s = low[m, 1] * X[m, c] + low[m, 3] * X[K, c]
-                    if m > 0:
-                        s += low[m, 0] * X[m - 1, c]
-                    if m + 1 < K:
-                        s += low[m, 2] * X[m + 1, c]
-                    D[i, m, c] -= s
+                    s += before[c] * u[3, c]
+                x[K] = s
+            for m in range(K):
+                row = D[i, m]
+                x0, x1, x2, x3 = X[max(m - 1, 0)], X[m], X[m + 1], X[K]
+                for c in range(K + 1):
+                    row[c] -= low[m, 0] * x0[c] + low[m, 1] * x1[c] + low[m, 2] * x2[c] + low[m, 3] * x3[c]
             for c in range(K + 1):
                 D[i, K, c] -= low[K, 3] * X[K, c]
         invert(D[i])
