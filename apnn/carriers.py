@@ -17,18 +17,30 @@ $$ g_n = \frac{r^n}\varepsilon\,\langle h_n(z)\,\rho_0(x-\varsigma z)\rangle, \q
 Phi_b with the potentials of the contacts, so that neither a steep start nor a steep doping is left to the network.  rho_0 and c
 are continued by their values at the contacts; antiderivatives are cubic Hermite interpolants on a fine grid, of order 4.
 
+That is for data that are neutral.  Others have fields of (rho_0 - c)/beta, which the lift above would hold for ever: here everything
+is known from the limit $(\rho,J,E,\Phi)_{\rm DD}$ of drift and diffusion, on the clock of the mean square way,
+
+$$ \rho_b = \rho_{\rm DD}(a,x), \quad E_b = E_{\rm DD}(a,x), \quad \Phi_b = \Phi_{\rm DD}(a,x), \quad
+   J_b = \dot a\,J_{\rm DD}(a,x), \quad a = t-\varepsilon^2(1-e^{-t/\varepsilon^2}), $$
+
+which keeps carriers and obeys Poisson's and Ampere's laws with J_DD - I_DD times da/dt; as eps^2 d_tt a + d_t a = 1, the flux row is
+left with eps^2 (d_t a)^2 d_a J_DD and with g_2: exact for eps -> 0, and for t -> 0 at every eps.
+
 A homogeneous plasma of density one answers a disturbance as $\varepsilon^2\ddot Y+\dot Y+Y/\beta = 0$: dielectric relaxation,
 or for $4\varepsilon^2>\beta$ a damped swing.  Y and its rate are inputs: the network need not find that time scale.
 
 References: Uhlenbeck, Ornstein (1930), Phys. Rev. 36, 823, DOI 10.1103/PhysRev.36.823 (the mean square way; way and velocity
-jointly normal); problems.md 5.
+jointly normal); problems.md 5, (79).
 """
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from solvers.limits.drift_diffusion import Device
 from solvers.problem.case import Case
 from solvers.problem.expression import Expression
 
@@ -37,10 +49,12 @@ from .expression import evaluate
 from .features import scales, tangents
 from .quadrature import unit_range
 from .sampling import times
+from .table import Table
 
 CELLS = 4000
 REACH, NODES = 6.0, 64  # trapezoidal rule in z
 DEBYE = 4.0
+YOUNG, AGES, PLACES = 0.005, 300, 1000  # of the table: its first ages over beta, its intervals in time and in x
 EARLY = 1e-3  # share of t_end where the logarithmic part of the time points begins
 
 
@@ -79,6 +93,35 @@ class Carriers:
             for formula in (self.doping, self.start)
         ]
         self.dipoles = [self.antiderivative(charge) for charge in self.charges]
+        self.charged = None if self.neutral else self.limit(case, device)
+        self.strongest = [10.0 / (self.high - self.low), 5.0]  # field and potential
+        if self.charged is not None:
+            age, place = torch.zeros_like(x), x - self.low
+            start = self.charged(age, place)[:, 1:3].abs().amax(0).tolist()
+            self.strongest = [max(pair) for pair in zip(self.strongest, start, strict=True)]
+
+    def limit(self, case: Case, device: str) -> Table:
+        """ln rho, E, Phi and J of drift and diffusion over ln(1 + t/(YOUNG beta)) and x."""
+        limit = Device(case, PLACES)
+        late = math.log1p(self.t_end / (YOUNG * self.beta)) / AGES
+        times = YOUNG * self.beta * np.expm1(late * np.arange(AGES + 1))
+        y = limit.start(case.initial.rho(x=limit.x, eps=1e-12) * np.ones(limit.x.size))
+        sheets = []
+        for k, step in enumerate(np.diff(times, prepend=0.0)):
+            y = limit.step(y, float(step)) if k else y
+            fields = limit.fields(y, limit.x)
+            sheets.append(np.stack([np.log(fields["rho"]), fields["E"], fields["Phi"], fields["J"]], axis=-1))
+        return Table(np.stack(sheets), (late, limit.h), device)
+
+    def driven(self, eps: float) -> float:
+        """The largest mean velocity of carriers over the thermal one, eps |J_b|/(rho_b sqrt(theta)), where data are not neutral."""
+        t, x = torch.meshgrid(
+            self.t_end * torch.logspace(-4.0, 0.0, 100, dtype=torch.float64, device=self.z.device),
+            torch.linspace(self.low, self.high, 100, dtype=torch.float64, device=self.z.device),
+            indexing="ij",
+        )
+        rho, _, _, g1 = self.known(torch.full_like(t, eps), t, x).unbind(-1)
+        return float((eps * g1 / rho).abs().max())
 
     def clamped(self, formula: Expression, x: Tensor) -> Tensor:
         """A formula of x, continued by its values at the ends."""
@@ -123,6 +166,11 @@ class Carriers:
 
     def known(self, eps: Tensor, t: Tensor, x: Tensor, modes: int = 1) -> Tensor:
         """rho_b, E_b, Phi_b and g_n, n = 1 ... modes, as columns (..., B, 3 + modes)."""
+        if self.charged is not None:
+            age = self.way(eps, t)
+            log_rho, E, Phi, J = self.charged(torch.log1p(age / (YOUNG * self.beta)), x - self.low).unbind(-1)
+            g1 = -torch.expm1(-t / eps**2) * J / self.theta**0.5
+            return torch.stack([log_rho.exp(), E, Phi, g1, *[torch.zeros_like(x)] * (modes - 1)], dim=-1)
         way = self.width(eps, t).unsqueeze(-1) * self.z
 
         def screening(place: Tensor) -> Tensor:  # beta times what the charge adds to Phi, up to a linear function
@@ -169,7 +217,12 @@ class Carriers:
         thin = eps * self.theta**0.5
         layer = 10.0 * thin / (1.0 + 10.0 * thin)  # a layer at a contact is as small as it is thin
         place = [2.0 * s - 1.0, 4.0 * s * (1.0 - s) - 0.5, rho, rho.log() / 4.0, self.clamped(self.doping, x)]
-        place += [E * length / 10.0, Phi / 5.0, layer * left / (left + thin), layer * right / (right + thin)]
+        place += [
+            E / self.strongest[0],
+            Phi / self.strongest[1],
+            layer * left / (left + thin),
+            layer * right / (right + thin),
+        ]
         late = torch.log10(t + 0.02 * self.beta) / 3.0 + 1.0
         early = t / (t + 2.0 * self.beta)
         return torch.stack(

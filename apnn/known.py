@@ -42,6 +42,7 @@ from solvers.problem.status import NumericalError
 
 from .flight import Flight
 from .fronts import SMEARED
+from .table import Table
 
 #: Knudsen numbers of the table per decade, and its intervals in time
 PER_DECADE, MOMENTS = 3, 64
@@ -52,32 +53,6 @@ TOLERANCE = 1e-5
 BEYOND, FINE, SHARP = 5, 200, 4
 
 Array = NDArray[np.float64]
-
-
-class Table:
-    """Values (a, b, c, field) at multiples of `steps`: piecewise cubics with central slopes along every axis, C^1; the edge beyond."""
-
-    def __init__(self, values: Array, steps: tuple[float, float, float], device: str) -> None:
-        self.steps, self.ends = steps, [n - 1 for n in values.shape[:-1]]
-        around = np.pad(values, [(1, 1)] * 3 + [(0, 0)], mode="reflect", reflect_type="odd")
-        self.strides = [math.prod(around.shape[k + 1 : 3]) for k in range(3)]
-        self.values = torch.as_tensor(around, device=device).flatten(0, 2)
-        self.offsets = torch.arange(4, device=device)
-
-    def __call__(self, *places: Tensor) -> Tensor:
-        """(..., field) at places (...)."""
-        index = torch.zeros_like(places[0], dtype=torch.long).unsqueeze(-1)
-        weight = torch.ones_like(places[0]).unsqueeze(-1)
-        for place, step, end, stride in zip(places, self.steps, self.ends, self.strides, strict=True):
-            z = (place / step).clamp(0.0, float(end))
-            first = z.detach().long().clamp_max(end - 1)
-            s = z - first
-            r = 1.0 - s
-            inner = 1.0 + s**2 * (1.5 * s - 2.5), 1.0 + r**2 * (1.5 * r - 2.5)
-            keys = torch.stack([-0.5 * s * r**2, *inner, -0.5 * r * s**2], dim=-1)
-            index = (index.unsqueeze(-1) + stride * (first.unsqueeze(-1) + self.offsets).unsqueeze(-2)).flatten(-2)
-            weight = (weight.unsqueeze(-1) * keys.unsqueeze(-2)).flatten(-2)
-        return (weight.unsqueeze(-2) @ self.values[index]).squeeze(-2)
 
 
 class Known:

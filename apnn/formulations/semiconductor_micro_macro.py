@@ -24,6 +24,9 @@ everywhere: mass and charge together, but without their amplification of long wa
 error where the plasma swings.  $R_{\rm field}$ weighs as much as they do: its mean is a voltage that is not there, and drives a
 current of that share.
 
+Data that are not neutral: the lift is the limit itself, R, E^, Phi^ and g^ have a factor lambda more, and
+$I = I_b + h\hat I$.
+
 References: Jin, Pareschi (2000), J. Comput. Phys. 161, 312, DOI 10.1006/jcph.2000.6506 (the AP splitting); Schmeiser, Zwirchmayr
 (1998), SIAM J. Numer. Anal. 36, 74, DOI 10.1137/S0036142996304516 (Hermite modes); problems.md (75)-(88).
 """
@@ -95,6 +98,15 @@ class Formulation:
         if velocities % 2:
             raise BadInput(f"train.velocities = {velocities}: the contacts need an even number of Hermite modes")
         self.lift = Carriers(case, velocities - 1, device)
+        high = case.knudsen.train[1]
+        driven = 0.0 if self.lift.neutral else self.lift.driven(high)
+        if driven > 1.0:
+            raise BadInput(
+                f"the charge between initial.rho and equation.doping drives carriers to {driven:.1f} thermal speeds at "
+                f"eps = {high:g}; this network describes them by corrections to a gas at rest and learns no more than about one. "
+                "Start from neutral data (initial.rho the same as equation.doping), or end knudsen.train, evaluate and unseen "
+                "at a smaller eps"
+            )
         self.theta, self.beta = case.equation.theta, case.equation.beta
         self.length = self.lift.high - self.lift.low
         n = np.arange(1, velocities)
@@ -112,15 +124,20 @@ class Formulation:
         """h lambda^min(n-1, 3) of every mode, (..., B, modes)."""
         strong = STRONG * eps / self.length
         kappa = (strong / (1.0 + strong)).unsqueeze(-1) ** (self.n - 1.0).clamp_max(3.0)
-        return -FLUX * torch.expm1(-t / eps**2).unsqueeze(-1) * kappa
+        return -FLUX * (self.left(eps) * torch.expm1(-t / eps**2)).unsqueeze(-1) * kappa
+
+    def left(self, eps: Tensor) -> Tensor:
+        """What is left to the network: everything, or the way from the limit where the lift is that one, lambda."""
+        strong = STRONG * eps / self.length
+        return torch.ones_like(eps) if self.lift.neutral else strong / (1.0 + strong)
 
     def grown(self, eps: Tensor, t: Tensor) -> Tensor:
-        """A of the field: data that are not neutral have one at t = 0 already."""
-        return self.lift.grown(eps, t) if self.lift.neutral else torch.ones_like(t)
+        """A of density and field."""
+        return self.left(eps) * self.lift.grown(eps, t)
 
-    def arch(self, x: Tensor) -> Tensor:
+    def arch(self, eps: Tensor, x: Tensor) -> Tensor:
         """x (1 - x) over the device, at most one."""
-        return 4.0 * (x - self.lift.low) * (self.lift.high - x) / self.length**2
+        return self.left(eps) * 4.0 * (x - self.lift.low) * (self.lift.high - x) / self.length**2
 
     def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
         """The theta-independent part at points (..., B), points on the contacts added."""
@@ -133,8 +150,8 @@ class Formulation:
         eps, t, x = (torch.cat(columns, dim=-1) for columns in zip(*parts, strict=True))
         contacts = {"left": slice(inner, inner + count), "right": slice(inner + count, inner + 2 * count)}
         inputs, known = self.lift.with_slopes(eps, t, x, self.n.numel())
-        grown = torch.stack(tangents(lambda s, _: self.lift.grown(eps, s), t, x), dim=-2)
-        arch = torch.stack(tangents(lambda _, s: self.arch(s), t, x), dim=-2)
+        grown = torch.stack(tangents(lambda s, _: self.grown(eps, s), t, x), dim=-2)
+        arch = torch.stack(tangents(lambda _, s: self.arch(eps, s), t, x), dim=-2)
         growth = torch.stack(tangents(lambda s, _: self.growth(eps, s), t, x), dim=-3)
         doping = self.lift.clamped(self.lift.doping, x)
         crowded = self.lift.crowd(eps).density(x)
@@ -159,10 +176,13 @@ class Formulation:
         exponent = product(batch.grown, R, -2)
         factor = exponent[..., :1, :].exp()
         factor = torch.cat([factor, factor * exponent[..., 1:, :]], dim=-2)
-        E = batch.field + FIELD / self.length * (product(batch.grown, field, -2) if self.lift.neutral else field)
+        E = batch.field + FIELD / self.length * product(batch.grown, field, -2)
         Phi = product(batch.arch, potential, -2)
         g = product(batch.growth, outputs[..., 4:], -3)
         total = product(batch.growth[..., 0], total, -2)
+        if not self.lift.neutral:  # J - beta d_t E of the lift, the same everywhere
+            known = self.theta**0.5 * batch.lifted[..., 0, :, 0] - self.beta * batch.field[..., 1, :]
+            total = torch.cat([total[..., :1, :] + known.unsqueeze(-2), total[..., 1:, :]], dim=-2)
         return Solution(product(batch.density, factor, -2), E, batch.potential + Phi, total, g + batch.lifted)
 
     def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
@@ -208,10 +228,10 @@ class Formulation:
         """rho, J = <v f>/eps, E, Phi at points (..., B) from the network's values (..., 1, B, 4 + modes)."""
         R, field, potential = outputs[..., 0, :, :3].unbind(-1)
         rho, E, Phi, flux = self.lift.known(eps, t, x).unbind(-1)
-        g1 = flux + self.growth(eps, t)[..., 0] * outputs[..., 0, :, 4]
+        g1, grown = flux + self.growth(eps, t)[..., 0] * outputs[..., 0, :, 4], self.grown(eps, t)
         return {
-            "rho": rho * torch.exp(self.lift.grown(eps, t) * R),
+            "rho": rho * torch.exp(grown * R),
             "J": self.theta**0.5 * g1,
-            "E": E + FIELD / self.length * self.grown(eps, t) * field,
-            "Phi": Phi + self.arch(x) * potential,
+            "E": E + FIELD / self.length * grown * field,
+            "Phi": Phi + self.arch(eps, x) * potential,
         }

@@ -12,6 +12,7 @@ from apnn.features import tangents
 from apnn.formulations.semiconductor_micro_macro import MACRO, Solution
 from apnn.options import train_options_model
 from apnn.train import Model, predict, train
+from solvers.limits.drift_diffusion import Limit
 from solvers.problem.status import BadInput
 from tests.apnn import shipped
 
@@ -24,6 +25,8 @@ EQUILIBRIUM = (
     "initial.rho=exp(0.3*sin(2*pi*x))",
     "boundary.right.potential=0.0",
 )
+#: fields of 100 at the start
+CHARGED = ("initial.rho=1", "knudsen.train=[1e-4, 1e-2]")
 UNIFORM = ("equation.doping=1", "initial.rho=1")
 
 
@@ -42,23 +45,45 @@ def points(eps):
 
 
 @pytest.mark.parametrize("eps", [0.1, 1e-2, 1e-4])
-@pytest.mark.parametrize("overrides", [(), ("initial.rho=1 + 0.5*sin(2*pi*x)**4",)])
-def test_lift_keeps_the_carriers_and_obeys_poisson(eps, overrides):
+@pytest.mark.parametrize(
+    ("overrides", "carriers", "charge"),
+    [((), 1e-4, 1e-6), (("initial.rho=1 + 0.5*sin(2*pi*x)**4",), 2e-4, 1e-3), (("initial.rho=1",), 2e-4, 1e-3)],
+)
+def test_lift_keeps_the_carriers_and_obeys_poisson(eps, overrides, carriers, charge):
+    """By formulas; where the data are not neutral, by a table of drift and diffusion, of second order in x."""
     lift = Carriers(read(*overrides), 1, "cpu")
     rho, E, Phi, J = lift.with_slopes(*points(eps), 1)[1].unbind(-1)
     inside = (points(eps)[2] > 0.2) & (points(eps)[2] < 0.8)  # beyond the contacts the data are continued
     scale = rho[1].abs().max()
     assert scale > 1.0
-    assert (rho[1] + J[2])[inside].abs().max() < 1e-4 * scale
+    assert (rho[1] + J[2])[inside].abs().max() < carriers * scale
     doping = lift.clamped(lift.doping, points(eps)[2])
-    torch.testing.assert_close(lift.beta * E[2] + rho[0], doping, rtol=0.0, atol=1e-6)
-    torch.testing.assert_close(E[0], -Phi[2], rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(lift.beta * E[2] + rho[0], doping, rtol=0.0, atol=charge)
+    torch.testing.assert_close(E[0], -Phi[2], rtol=0.0, atol=charge * E[0].abs().max())
     t = points(eps)[1][:2]
     ends = lift.known(torch.full_like(t, eps), t, torch.tensor([0.0, 1.0], dtype=t.dtype))
     torch.testing.assert_close(ends[:, 2], torch.tensor([0.0, 5.0], dtype=t.dtype), rtol=0.0, atol=1e-9)
     field_t = lift.beta * E[1] - J[0]  # d_t E = J/beta up to a function of time
     for row in field_t.view(4, 6)[:, 1:5]:
-        assert (row - row[0]).abs().max() < 1e-4 * scale
+        assert (row - row[0]).abs().max() < carriers * scale
+
+
+def test_charge_of_the_start_is_that_of_drift_and_diffusion():
+    """Fields of 100 between rho_0 = 1 and c: exact at t = 0, gone after some beta, and the limit for eps -> 0."""
+    case = read("initial.rho=1")
+    lift = Carriers(case, 3, "cpu")
+    x = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
+    for eps in (0.1, 1e-4):
+        start = lift.known(torch.full_like(x, eps), torch.full_like(x, 1e-13), x)
+        torch.testing.assert_close(start[:, 0], torch.ones_like(x), rtol=0.0, atol=1e-6)
+        assert start[:, 1].abs().max() > 95.0
+        assert start[:, 3].abs().max() < (1e-6 if eps > 1e-2 else 0.1)
+    times = np.array([5e-4, 5e-3, 0.05])
+    exact = Limit().solve(case, {"x": x.numpy()}, times)
+    for k, t in enumerate(times):
+        found = lift.known(torch.full_like(x, 1e-6), torch.full_like(x, t), x).T
+        for field, value in zip(("rho", "E", "Phi", "J"), found, strict=True):
+            np.testing.assert_allclose(value, exact[field][k], atol=2e-3 * np.abs(exact[field][k]).max(), err_msg=field)
 
 
 def test_lift_starts_from_the_data_and_spreads_as_particles_do():
@@ -197,6 +222,11 @@ def test_data_and_potentials_are_exact():
     theta = model.network.initial(torch.Generator().manual_seed(0))
     state = {"theta": theta.numpy()}
     first = predict(case, options(case), state, [0.1, 1e-3], [1e-13], np.linspace(0, 1, 41))
+    charged = read(*CHARGED)
+    loaded = predict(charged, options(charged), state, [0.1, 1e-3], [1e-13], np.linspace(0, 1, 41))
+    np.testing.assert_allclose(loaded["rho"][:, 0], 1.0, atol=1e-6)
+    np.testing.assert_allclose(loaded["E"][:, 0, 20], -5.0, atol=1e-4)  # by symmetry
+    np.testing.assert_allclose(loaded["E"][:, 0, 0] - loaded["E"][:, 0, 20], 0.999 * 0.2 / 0.002, atol=1e-2)
     doping = case.equation.doping(x=np.linspace(0, 1, 41))
     np.testing.assert_allclose(first["rho"][:, 0], np.stack([doping] * 2), atol=1e-6)
     np.testing.assert_allclose(first["E"][:, 0], -5.0, atol=1e-4)
@@ -205,7 +235,7 @@ def test_data_and_potentials_are_exact():
     assert (later["rho"] > 0).all()
 
 
-@pytest.mark.parametrize("overrides", [(), ("initial.rho=1",)])
+@pytest.mark.parametrize("overrides", [(), CHARGED])
 def test_short_training_predicts_finite_fields(overrides):
     case = read(*overrides)
     *_, last = train(case, options(case))
@@ -218,3 +248,20 @@ def test_odd_numbers_of_modes_are_refused():
     case = read()
     with pytest.raises(BadInput, match="even number"):
         next(train(case, options(case, velocities=9)))
+
+
+def test_data_that_drive_carriers_faster_than_they_fly_are_refused():
+    with pytest.raises(BadInput, match=r"drives carriers to .* thermal speeds at eps = 0\.1.*neutral"):
+        Model(read("initial.rho=1"), options(read()), "cpu")
+    Model(read(*CHARGED), options(read()), "cpu")
+
+
+def test_what_is_left_to_the_network_vanishes_with_eps_where_the_lift_is_the_limit():
+    case = read(*CHARGED)
+    model = Model(case, options(case), "cpu")
+    theta = model.network.initial(torch.Generator().manual_seed(0))
+    x, times = np.linspace(0, 1, 21), np.array([5e-3, 0.05])
+    found = predict(case, options(case), {"theta": theta.numpy()}, [1e-6], times, x)
+    exact = Limit().solve(case, {"x": x}, times)
+    for field in ("rho", "J", "E", "Phi"):
+        np.testing.assert_allclose(found[field][0], exact[field], atol=3e-3 * np.abs(exact[field]).max(), err_msg=field)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from apnn.flight import Flight, maxwellian
-from apnn.known import Known, Table
+from apnn.known import Known
+from apnn.table import Table
 from solvers.limits.navier_stokes import Limit
 from solvers.problem.read import read_case
 

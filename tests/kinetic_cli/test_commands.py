@@ -294,3 +294,10 @@ def test_finetune_names_its_parent_and_keeps_what_is_frozen(kinetic, folder):
     for wrong in (["--knudsen", "3"], ["--knudsen", "x"]):
         kinetic("finetune", trained, *wrong, cwd=folder, expect=2)
     kinetic("finetune", "results/bgk_smooth/reference.h5", "--knudsen", "1e-2", cwd=folder, expect=2)
+
+
+def test_diode_whose_start_drives_carriers_too_fast_is_refused_in_words(kinetic, tmp_path):
+    case = CASES / "diode.toml"
+    _, said = kinetic("train", case, "--variant", "unit", cwd=tmp_path, expect=2)
+    for words in ("thermal speeds at eps = 0.1", "Start from neutral data", "knudsen.train"):
+        assert words in " ".join(said.split())
