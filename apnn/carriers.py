@@ -40,7 +40,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solvers.limits.drift_diffusion import Device
 from solvers.problem.case import Case
 from solvers.problem.expression import Expression
 
@@ -102,6 +101,8 @@ class Carriers:
 
     def limit(self, case: Case, device: str) -> Table:
         """ln rho, E, Phi and J of drift and diffusion over ln(1 + t/(YOUNG beta)) and x."""
+        from solvers.limits.drift_diffusion import Device  # the compiled solvers come with it
+
         limit = Device(case, PLACES)
         late = math.log1p(self.t_end / (YOUNG * self.beta)) / AGES
         times = YOUNG * self.beta * np.expm1(late * np.arange(AGES + 1))
