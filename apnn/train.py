@@ -276,7 +276,8 @@ class SecondOrder(Phase):
         self.optimizer_options = self.optimizer.make_options()
         if self.optimizer.needs == "residuals" and self.single:
             raise BadInput(
-                f"train.second_precision: {model.options.second_order} solves in float64; choose second_order ssbroyden or lbfgs"
+                f"train.second_precision: {model.options.second_order} solves in float64; "
+                'set it to "float64" or choose second_order = "ssbroyden" or "lbfgs"'
             )
         if self.optimizer.needs == "residuals" and (model.options.causal or model.options.importance):
             raise BadInput(
