@@ -87,11 +87,8 @@ class Carriers:
         self.largest = float(torch.maximum(c, rho).max())
         self.bias = (self.potentials[0] - self.potentials[1]) / (self.high - self.low)
         self.margin = REACH * self.theta**0.5 * min(2.0 * self.t_end, DEBYE * self.beta) ** 0.5
-        self.charges = [
-            self.antiderivative(lambda place, formula=formula: self.clamped(formula, place))
-            for formula in (self.doping, self.start)
-        ]
-        self.dipoles = [self.antiderivative(charge) for charge in self.charges]
+        self.charge = self.antiderivative(lambda place: self.clamped(self.doping, place))
+        self.dipole = self.antiderivative(self.charge)
         self.charged = None if self.neutral else self.limit(case, device)
         self.strongest = [10.0 / (self.high - self.low), 5.0]  # field and potential
         if self.charged is not None:
@@ -105,10 +102,10 @@ class Carriers:
 
         limit = Device(case, PLACES)
         late = math.log1p(self.t_end / (YOUNG * self.beta)) / AGES
-        times = YOUNG * self.beta * np.expm1(late * np.arange(AGES + 1))
+        ages = YOUNG * self.beta * np.expm1(late * np.arange(AGES + 1))
         y = limit.start(case.initial.rho(x=limit.x, eps=1e-12) * np.ones(limit.x.size))
         sheets = []
-        for k, step in enumerate(np.diff(times, prepend=0.0)):
+        for k, step in enumerate(np.diff(ages, prepend=0.0)):
             y = limit.step(y, float(step)) if k else y
             fields = limit.fields(y, limit.x)
             sheets.append(np.stack([np.log(fields["rho"]), fields["E"], fields["Phi"], fields["J"]], axis=-1))
@@ -175,13 +172,13 @@ class Carriers:
         way = self.width(eps, t).unsqueeze(-1) * self.z
 
         def screening(place: Tensor) -> Tensor:  # beta times what the charge adds to Phi, up to a linear function
-            return self.dipoles[1](place.unsqueeze(-1) - way) @ self.gauss - self.dipoles[0](place)
+            return self.dipole(place.unsqueeze(-1) - way) @ self.gauss - self.dipole(place)
 
         from_x = x.unsqueeze(-1) - way
         a = self.clamped(self.start, from_x) @ self.hermite[:, : modes + 1]
         n = torch.arange(1.0, modes + 1.0, dtype=x.dtype, device=x.device)
         g = self.correlation(eps, t).unsqueeze(-1) ** n / eps.unsqueeze(-1) * a[..., 1:]
-        charge = self.charges[0](x) - self.charges[1](from_x) @ self.gauss
+        charge = self.charge(x) - self.charge(from_x) @ self.gauss
         left, right = (screening(torch.full_like(x, end)) for end in (self.low, self.high))
         s = (x - self.low) / (self.high - self.low)
         E = self.bias + (charge + (right - left) / (self.high - self.low)) / self.beta

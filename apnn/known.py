@@ -21,8 +21,7 @@ $$ (\ln\rho,u,\ln T)_W - (\ln\rho,u,\ln T)_F = \Big(\frac t{t+t_0}\Big)^2 D(\ln\
 D tabulated, y a place that moves with the shocks of the limit (`fronts.py`), 0 at the first wave, nearly 1 at the last, in equal
 steps of a z(y) that is drawn out where shocks are thin.
 
-References: Chapman, Cowling (1970), The Mathematical Theory of Non-uniform Gases, chapter 7; Keys (1981), IEEE Trans. Acoust. 29,
-1153, DOI 10.1109/TASSP.1981.1163711 (the interpolation).
+Reference: Chapman, Cowling (1970), The Mathematical Theory of Non-uniform Gases, chapter 7.
 """
 
 import math
@@ -155,7 +154,7 @@ _kept: dict[tuple[Any, ...], Known] = {}
 
 
 def known_part(case: Case, flight: Flight, device: str) -> Known:
-    """The one of a case: it takes 20 CPU seconds, and a training and its evaluation need the same."""
+    """The one of a case: it takes up to 20 CPU seconds, and a training and its evaluation need the same."""
     key = case.problem_sha256, case.domain.t_end, case.knudsen.train, device
     if key not in _kept:
         _kept[key] = Known(case, flight, device)

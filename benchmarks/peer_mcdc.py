@@ -29,10 +29,8 @@ def run(histories: int, cells: int, since: float, t: float) -> dict:
     model.run()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     with h5py.File("inflow.h5") as file:
-        flux = next(iter(file["tallies"].values()))["flux/mean"][()].reshape(2, cells)[
-            1
-        ]  # of a history, over cell and times
-    rho = 0.25 * t * flux * cells / (t - since)  # the source is <v F> = 1/4 a unit of time
+        flux = next(iter(file["tallies"].values()))["flux/mean"][()]  # of a history, over cell and times
+    rho = 0.25 * t * flux.reshape(2, cells)[1] * cells / (t - since)  # the source is <v F> = 1/4 a unit of time
     return {"version": mcdc.__version__, "wall_seconds": wall, "cpu_seconds": cpu, "rho": rho.tolist()}
 
 
