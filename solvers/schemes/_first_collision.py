@@ -69,8 +69,10 @@ class Uncollided:
         r"""$\langle v^nf_u\rangle/\varepsilon^n$ at x, n = 0 (density) or 1 (flux)."""
         if t <= 0.0:
             return np.zeros_like(x)
-        s = np.abs(x - self.wall)
-        slowest = np.minimum(self.eps * s / t, 1.0)
+        everywhere = np.abs(x - self.wall)
+        arrived = self.eps * everywhere < t
+        value, s = np.zeros_like(everywhere), everywhere[arrived]
+        slowest = self.eps * s / t
         scale = 0.5 * (self.direction / self.eps) ** n
         if self.line is not None:
             a, b = self.line
@@ -80,13 +82,14 @@ class Uncollided:
             def integral(k: int) -> Array:
                 return expn(k + 2, depth) - slowest ** (k + 1) * expn(k + 2, late)
 
-            value = (a + b * t) * integral(n)
-            return scale * (value - b * self.eps * s * integral(n - 1) if b else value)
+            value[arrived] = (a + b * t) * integral(n) - (b * self.eps * s * integral(n - 1) if b else 0.0)
+            return scale * value
         span = -np.log(np.maximum(slowest, 1e-300))[..., None]
         v = np.exp(-span * (1.0 - self.z))
         # the factor keeps the first node's v above the slowest ray in floating point
-        f = self.f(t, x[..., None], self.direction * v * (1.0 + 1e-14))
-        return scale * (self.w * span * v ** (n + 1) * f).sum(-1)
+        f = self.f(t, x[arrived][..., None], self.direction * v * (1.0 + 1e-14))
+        value[arrived] = (self.w * span * v ** (n + 1) * f).sum(-1)
+        return scale * value
 
 
 class Split:
