@@ -45,7 +45,7 @@ from solvers.problem.expression import Expression
 
 from .crowding import Crowd, Even, Log
 from .expression import evaluate
-from .features import scales, tangents
+from .features import scales
 from .quadrature import unit_range
 from .sampling import times
 from .table import Table
@@ -75,6 +75,7 @@ class Carriers:
         self.theta, self.beta, self.t_end = equation.theta, equation.beta, domain.t_end
         self.low, self.high = domain.x
         self.floor = case.knudsen.train[0]
+        self.modes = modes
         self.potentials = (case.boundary.left.potential, case.boundary.right.potential)
         self.doping, self.start = equation.doping, case.initial.rho
         self.z = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64, device=device)
@@ -227,15 +228,10 @@ class Carriers:
             [*place, *scales(eps, t, eps**2, self.t_end, self.floor)[:3], late, early, *self.response(eps, t)], dim=-1
         )
 
-    def with_slopes(self, eps: Tensor, t: Tensor, x: Tensor, modes: int) -> tuple[Tensor, Tensor]:
-        """Network inputs (..., 3, B, columns) and what is known (..., 3, B, 3 + modes), with d_t, d_x."""
-
-        def columns(t: Tensor, x: Tensor) -> Tensor:
-            known = self.known(eps, t, x, modes)
-            return torch.cat([self.inputs(eps, t, x, known), known], dim=-1)
-
-        found = torch.stack(tangents(columns, t, x), dim=-3).detach()
-        return found.split([self.places + self.scales, 3 + modes], dim=-1)
+    def columns(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """Network inputs and what is known, (..., B, places + scales + 3 + modes)."""
+        known = self.known(eps, t, x, self.modes)
+        return torch.cat([self.inputs(eps, t, x, known), known], dim=-1)
 
     def crowd(self, eps: Tensor) -> Crowd:
         """Four of five places uniform, one logarithmic to a contact."""

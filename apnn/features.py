@@ -7,6 +7,7 @@ tau (training.md 2.2).
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,7 +42,12 @@ def tangents(function: Callable[..., Tensor], *places: Tensor) -> list[Tensor]:
 
 def with_tangents(features: Features, eps: Tensor, *places: Tensor) -> Tensor:
     """Features of eps, t, x[, y] and their derivatives in t, x[, y] at points (..., B): (..., S, B, features), no graph."""
-    return torch.stack(tangents(lambda *moved: features(eps, *moved), *places), dim=-3).detach()
+    count = len(places)
+    moved = tuple(torch.stack([place] * count) for place in places)
+    along = torch.eye(count, dtype=eps.dtype, device=eps.device).unflatten(1, (count, *[1] * eps.dim())).unbind(1)
+    steps = tuple(one * torch.ones_like(place) for one, place in zip(along, moved, strict=True))
+    value, slopes = torch.func.jvp(partial(features, eps.expand(count, *eps.shape)), moved, steps)  # one for all directions
+    return torch.cat([value[:1], slopes]).movedim(0, -3).detach()
 
 
 def value_and_slopes(f: Tensor, axis: int = -3) -> tuple[Tensor, ...]:

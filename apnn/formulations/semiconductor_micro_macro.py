@@ -32,6 +32,7 @@ References: Jin, Pareschi (2000), J. Comput. Phys. 161, 312, DOI 10.1006/jcph.20
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,7 +44,8 @@ from solvers.problem.status import BadInput
 
 from ..carriers import Carriers, hermite
 from ..crowding import thinned
-from ..features import product, tangents
+from ..features import product, with_tangents
+from ..kept import Kept
 
 ABSORPTION = 300.0  # kappa times the length of the device, half of what `hermite_parity` takes for its longer series
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
@@ -118,6 +120,7 @@ class Formulation:
         self.places, self.basis = self.lift.places, None
         self.inputs = self.lift.places + self.lift.scales
         self.outputs = 4 + n.size
+        self.kept = Kept(partial(with_tangents, self.columns))
         self.features, self.stratify = self.lift.features, self.lift.stratify
 
     def growth(self, eps: Tensor, t: Tensor) -> Tensor:
@@ -139,6 +142,11 @@ class Formulation:
         """x (1 - x) over the device, at most one."""
         return self.left(eps) * 4.0 * (x - self.lift.low) * (self.lift.high - x) / self.length**2
 
+    def columns(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """Network inputs, what is known, A, x (1 - x) and what multiplies G_n, side by side (..., B, columns)."""
+        factors = torch.stack([self.grown(eps, t), self.arch(eps, x)], dim=-1)
+        return torch.cat([self.lift.columns(eps, t, x), factors, self.growth(eps, t)], dim=-1)
+
     def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
         """The theta-independent part at points (..., B), points on the contacts added."""
         count, inner = max(1, x.shape[-1] // SHARE), x.shape[-1]
@@ -149,10 +157,9 @@ class Formulation:
         ]
         eps, t, x = (torch.cat(columns, dim=-1) for columns in zip(*parts, strict=True))
         contacts = {"left": slice(inner, inner + count), "right": slice(inner + count, inner + 2 * count)}
-        inputs, known = self.lift.with_slopes(eps, t, x, self.n.numel())
-        grown = torch.stack(tangents(lambda s, _: self.grown(eps, s), t, x), dim=-2)
-        arch = torch.stack(tangents(lambda _, s: self.arch(eps, s), t, x), dim=-2)
-        growth = torch.stack(tangents(lambda s, _: self.growth(eps, s), t, x), dim=-3)
+        inputs, known, grown, arch, growth = self.kept(eps, t, x).split(
+            [self.inputs, 3 + self.n.numel(), 1, 1, self.n.numel()], dim=-1
+        )
         doping = self.lift.clamped(self.lift.doping, x)
         crowded = self.lift.crowd(eps).density(x)
         return Batch(
@@ -162,8 +169,8 @@ class Formulation:
             x,
             *known[..., :3].unbind(-1),
             known[..., 3:],
-            grown,
-            arch,
+            grown.squeeze(-1),
+            arch.squeeze(-1),
             growth,
             doping,
             crowded,

@@ -21,8 +21,8 @@ in the factored form
     H = scale (B + U^T M U),      U = rows (s_1, Hy_1, s_2, Hy_2, ...),  M = block-diagonal 2 x 2,
 
 and are worked into the base B by one matrix product when U is full. Since p = -H g_k is known, Hy = H g_{k+1} + p, and
-the new direction follows from H g_{k+1} by the rank-two formula itself: an iteration reads B ONCE (P^2 multiplications)
-and writes 1/memory of it. Exactly the textbook iterates, up to rounding.
+the new direction follows from H g_{k+1} by the rank-two formula itself: an iteration reads B ONCE (P^2 multiplications;
+in float64 on a CPU one half of it) and writes 1/memory of it. Exactly the textbook iterates, up to rounding.
 
 **First trial.** With H scaled up by 1 / tau the unit step is too long most of the time where the loss is far from
 quadratic, and a search from there costs two evaluations. The first trial is min(1, ``stretch`` times the last accepted
@@ -47,6 +47,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
 import torch
+from scipy.linalg.blas import dsymv
 from torch import Tensor
 
 from ..line_search import Point, along, strong_wolfe
@@ -138,12 +139,19 @@ class Optimizer(BaseOptimizer):
 def _product(state: State, x: Tensor) -> Tensor:
     """H x."""
     rows = 2 * state["waiting"]
-    result = state["B"] @ x
+    result = _symmetric(state["B"], x)
     if rows:
         U = state["U"][:rows]
         result.addmv_(U.T, state["M"][:rows, :rows] @ (U @ x))
     scaled: Tensor = result.mul_(state["scale"])
     return scaled
+
+
+def _symmetric(B: Tensor, x: Tensor) -> Tensor:
+    """B x. Reading B is what it costs, and on a CPU one half of it says everything."""
+    if B.device.type != "cpu" or B.dtype != torch.float64:
+        return B @ x
+    return torch.from_numpy(dsymv(1.0, B.numpy().T, x.numpy(), lower=1))
 
 
 def _update(state: State, old: Point, new: Point, p: Tensor, memory: int) -> None:

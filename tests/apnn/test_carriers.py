@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import expm
 
 from apnn.carriers import Carriers
-from apnn.features import tangents
+from apnn.features import tangents, with_tangents
 from apnn.formulations.semiconductor_micro_macro import MACRO, Solution
 from apnn.options import train_options_model
 from apnn.train import Model, predict, train
@@ -52,7 +52,7 @@ def points(eps):
 def test_lift_keeps_the_carriers_and_obeys_poisson(eps, overrides, carriers, charge):
     """By formulas; where the data are not neutral, by a table of drift and diffusion, of second order in x."""
     lift = Carriers(read(*overrides), 1, "cpu")
-    rho, E, Phi, J = lift.with_slopes(*points(eps), 1)[1].unbind(-1)
+    rho, E, Phi, J = with_tangents(lift.known, *points(eps)).unbind(-1)
     inside = (points(eps)[2] > 0.2) & (points(eps)[2] < 0.8)  # beyond the contacts the data are continued
     scale = rho[1].abs().max()
     assert scale > 1.0
@@ -106,7 +106,7 @@ def test_lifted_modes_obey_free_flight_with_collisions_to_come():
     t, x = torch.full((5,), 2e-3, dtype=torch.float64), torch.linspace(0.22, 0.38, 5, dtype=torch.float64)
     for eps, tolerance in ((1.0, 0.02), (0.02, None)):  # after five mean free times collisions have acted
         eps_ = torch.full_like(t, eps)
-        known = lift.with_slopes(eps_, t * eps, x, 6)[1]
+        known = with_tangents(partial(lift.known, modes=6), eps_, t * eps, x)
         g = torch.cat([known[..., :1] / eps, known[..., 3:]], dim=-1)
         n = torch.arange(1.0, 6.0, dtype=torch.float64)
         moved = n.sqrt() * g[2, :, :5] + (n + 1.0).sqrt() * g[2, :, 2:]
