@@ -14,7 +14,7 @@ from torch import Tensor
 from hrgrad.optimizer import option
 
 from ..network import Network as NetworkBase
-from ..network import NetworkOptions, waves
+from ..network import NetworkOptions, linear, waves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,7 @@ class Network(NetworkBase):
 
     def features(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """h_0 of value and tangents."""
-        y = (inputs.flatten(-3, -2) @ self.read(theta, "waves.weight")).unflatten(-2, inputs.shape[-3:-1])
-        return waves(y[..., :1, :, :], y[..., 1:, :, :])
+        return waves(linear(inputs, self.read(theta, "waves.weight")))
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         h = self.features(theta, inputs)

@@ -17,7 +17,7 @@ from hrgrad.optimizer import option
 from solvers.problem.status import BadInput
 
 from ..network import Network as NetworkBase
-from ..network import NetworkOptions
+from ..network import NetworkOptions, linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,5 @@ class Network(NetworkBase):
         h = self.hidden(theta, "layer0", inputs[..., : inputs.shape[-1] - self.code])
         for k in range(1, self.depth):
             U = self.read(theta, f"directions{k}")
-            y = (h.flatten(-3, -2) @ U).unflatten(-2, h.shape[-3:-1])
-            h = self.hidden(theta, f"layer{k}", y * self.affine(theta, f"strength{k}", z)[0])
+            h = self.hidden(theta, f"layer{k}", linear(h, U) * self.dense(theta, f"strength{k}", z))
         return self.dense(theta, "output", h)

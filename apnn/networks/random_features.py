@@ -50,8 +50,7 @@ class Network(NetworkBase):
 
     def __call__(self, theta: Tensor, inputs: Tensor) -> Tensor:
         b, W = self.hidden_layer.to(inputs).split([1, len(self.hidden_layer) - 1])
-        y = inputs[..., self.first :] @ W
-        a = self.dense(theta, "output", tanh(y[..., :1, :, :] + b, y[..., 1:, :, :]))
+        a = self.dense(theta, "output", tanh(inputs[..., self.first :] @ W, b.unsqueeze(0)))
         if self.basis is None:
             return a
         X = inputs[..., : self.places][..., self.basis]

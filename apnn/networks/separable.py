@@ -52,7 +52,7 @@ class Network(NetworkBase):
         if self.basis is not None:
             return inputs[..., : self.places][..., self.basis]
         y = self.learnt(theta[..., self.trunk.size :], inputs)
-        X = tanh(y[..., :1, :, :], y[..., 1:, :, :])
+        X = tanh(y, y.new_zeros(1, 1, y.shape[-1]))
         constant = torch.ones_like(X[..., :1])
         constant[..., 1:, :, :] = 0.0
         return torch.cat([X, constant], dim=-1).unsqueeze(-1)

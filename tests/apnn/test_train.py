@@ -32,7 +32,7 @@ def test_tangent_rule_equals_automatic_differentiation(tasks):
         theta = theta.expand(tasks, -1)
     x, dx = torch.randn(*lead, 5, 4, dtype=torch.float64), torch.randn(*lead, 5, 4, dtype=torch.float64)
     found = network(theta, torch.stack([x, dx, 2 * dx], dim=-3))
-    value, tangent = torch.func.jvp(lambda y: network(theta, y.unsqueeze(-3)).squeeze(-3), (x,), (dx,))
+    value, tangent = torch.autograd.functional.jvp(lambda y: network(theta, y.unsqueeze(-3)).squeeze(-3), x, dx)
     torch.testing.assert_close(found[..., 0, :, :], value, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found[..., 1, :, :], tangent, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found[..., 2, :, :], 2 * tangent, rtol=1e-12, atol=1e-12)

@@ -49,7 +49,7 @@ def test_tangent_rule_equals_automatic_differentiation(name, split, tasks):
     x, dx = torch.randn(*lead, 7, 5, dtype=torch.float64), torch.randn(*lead, 7, 5, dtype=torch.float64)
     dx[..., -1] = 0.0  # the code of eps does not move with t and x
     found = network(theta, torch.stack([x, dx, 2 * dx], dim=-3))
-    value, tangent = torch.func.jvp(lambda y: network(theta, y.unsqueeze(-3)).squeeze(-3), (x,), (dx,))
+    value, tangent = torch.autograd.functional.jvp(lambda y: network(theta, y.unsqueeze(-3)).squeeze(-3), x, dx)
     assert value.shape == (*lead, 7, 3)
     for part, expected in zip(found.unbind(-3), (value, tangent, 2 * tangent), strict=True):
         torch.testing.assert_close(part, expected, rtol=1e-12, atol=1e-12)
