@@ -11,7 +11,8 @@ the least of each counts:
                those of gases are integrals over v
     float32    `tangents` in the first-order phase's float32
     compiled   `tangents` through torch.compile (`train.compile`), compilation not counted
-    bound      floating-point operations of the matrix products of `tangents` over the rate of one product (rows, W) (W, W)
+    bound      floating-point operations of the matrix products of `tangents` over the rate of one product (W, W) (W, rows),
+               which is up to twice that of (rows, W) (W, W)
 
 `share` = bound / tangents, `ratio` = nested / tangents; `compilation` is what it costs, in CPU seconds.  Written to
 results/residuals.json.
@@ -91,7 +92,7 @@ def measure(name: str, width: int) -> dict[str, Any]:
     with FlopCounterMode(display=False) as counter:
         tangents(model, theta)
     points = batch.inputs.shape[:-1].numel()
-    a, b = torch.randn(points, width, dtype=theta.dtype), torch.randn(width, width, dtype=theta.dtype)
+    a, b = torch.randn(width, width, dtype=theta.dtype), torch.randn(width, points, dtype=theta.dtype)
     single, fast = (Model(case, model.options.model_copy(update=change), "cpu") for change in CHANGES)
     begin = os.times()
     tangents(fast, theta)
