@@ -43,7 +43,7 @@ maxwellian = make_maxwellian(torch.exp, torch.sqrt)
 #: velocity nodes of the moments: in all, and on each side of a jump
 NODES, PANEL = 144, 48
 #: so many times t0 after the start smooth data have steepened and sent out their waves
-PARTED = 2.0
+PARTED = 1.0
 #: places where the data are looked at
 SAMPLES = 4001
 #: thermal speeds that hold a Maxwellian to round-off

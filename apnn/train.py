@@ -6,8 +6,9 @@ Losses: $L_{k,r} = $ mean square of residual r over the points of task k; $L_k =
    method of `hrgrad` turns them into an update, a first-order optimizer follows it with a step that decays like a cosine over
    the steps, or over the time limit where that ends the phase first and no other follows.  `precision` is that of this phase.
 2. Second-order phase.  A quasi-Newton or Gauss-Newton optimizer minimises the mean of the $L_k$; a share of the points is
-   renewed now and then and the curvature is kept.  Parameters and curvature are float64; with losses and gradients in float32,
-   `second_precision`, a step is half as dear, but ssbroyden stalls at an error of 4e-5 where it goes on to 5e-6 (training.md 2.4).
+   renewed now and then and the curvature is kept.  Parameters and curvature are float64; losses and gradients are float32 with
+   `second_precision`, half as dear, until their rounding hides the decrease from a line search, and float64 from then on
+   (ssbroyden in float32 alone stalls at an error of 4e-5 where it goes on to 5e-6, training.md 2.4).
 
 Everything that a continuation needs is in `Snapshot.state`: parameters, optimizer and method state, and the step; the points
 of any step follow from the seed.  References: training.md 2 and 3.
@@ -16,6 +17,7 @@ of any step follow from the seed.  References: training.md 2 and 3.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -287,15 +289,15 @@ class SecondOrder(Phase):
 
     def start(self, theta: Tensor) -> dict[str, Any]:
         inner = self.optimizer.start(theta, self.model.free_shapes, self.optimizer_options)
-        return {"optimizer": inner, "stalls": 0}
+        return {"optimizer": inner, "stalls": 0, "single": int(self.single)}
 
     def step(self, theta: Tensor, state: Any, k: int, refresh: int, share: float) -> Step:
         named: dict[str, Tensor] = {}
         weighed = self.renew(theta, state, refresh)
-        weights = weighed.get("weights")
+        weights, single = weighed.get("weights"), state["single"]
 
         def closure(point: Tensor) -> tuple[Tensor, Tensor]:
-            leaf = (point.float() if self.single else point.detach()).requires_grad_()
+            leaf = (point.float() if single else point.detach()).requires_grad_()
             named.update(self.model.losses(leaf, refresh, weights))
             loss = torch.stack([losses.to(self.dtype) for losses in named.values()]).sum(dim=0).mean()
             (gradient,) = torch.autograd.grad(loss, leaf)
@@ -305,9 +307,13 @@ class SecondOrder(Phase):
         if state.get("refresh") != refresh:
             inner = self.optimizer.renew(inner)
         drive = closure if self.optimizer.needs == "closure" else self.model.residuals(refresh)
-        theta, inner, info = self.optimizer.step(theta, drive, inner, self.optimizer_options)
+        # rounding of float32 is no reason to forget the curvature
+        options = replace(self.optimizer_options, restart=False) if single else self.optimizer_options
+        theta, inner, info = self.optimizer.step(theta, drive, inner, options)
         stalls = state["stalls"] + 1 if info["status"] == "stalled" else 0
-        state = {"optimizer": inner, "stalls": stalls, **weighed}
+        if single and stalls:
+            inner, stalls, single = self.optimizer.renew(inner), 0, 0
+        state = {"optimizer": inner, "stalls": stalls, "single": single, **weighed}
         return theta, state, stalls > 2, lambda: (_scalars(named) if named else {"loss": float(info["loss"])}, {})
 
 

@@ -31,6 +31,7 @@ class Settings(BaseOptions):
     c2: float = option(0.9, "curvature (Nocedal and Wright 2006, section 3.1, quasi-Newton)", low=0.0, high=1.0)
     max_evaluations: int = option(20, "of the closure in one line search", low=1)
     noise: float = option(1e-10, "relative rounding of the loss, see hrgrad.line_search", low=0.0)
+    restart: bool = option(True, "no pairs and a search along the gradient where one finds no decrease (own choice)")
 
 
 @final
@@ -91,7 +92,7 @@ class Optimizer(BaseOptimizer):
                 evaluations += spent
                 if found.a > 0:
                     break
-            if not state["pairs"]:
+            if not state["pairs"] or not options.restart:
                 return theta, state, {**info, "evaluations": evaluations, "status": "stalled"}
             state["pairs"], state["gamma"], status = 0, 1.0, "restarted"
         else:

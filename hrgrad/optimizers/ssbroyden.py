@@ -30,7 +30,8 @@ length) instead: nearly every first trial is accepted, lengths grow until one is
 
 **Batches.** After ``renew`` the loss and gradient are taken anew at theta before the next step, so that y never mixes
 two batches; H stays. **Failure**: a line search without any decrease resets H to a multiple of I (``restarted``); when
-even the gradient direction finds none, theta is returned as it was (``stalled``).
+even the gradient direction finds none, theta is returned as it was (``stalled``).  With ``restart`` off the first failure is
+returned, and H stays: for losses whose rounding is to blame, and a caller who has better ones.
 
 Memory P^2 + 2 memory P. Use float64 parameters: in float32 the loss stalls where its rounding does.
 
@@ -63,6 +64,7 @@ class Settings(BaseOptions):
     memory: int = option(16, "updates kept in factored form (own choice)", low=1)
     noise: float = option(1e-10, "relative rounding of the loss, see hrgrad.line_search", low=0.0)
     first_step: float = option(1.0, "length of the first trial step in theta (SciPy's BFGS)", low=0.0)
+    restart: bool = option(True, "H = I and a search along the gradient where one finds no decrease (own choice)")
     stretch: float = option(1.2, "of the last step length, for the first trial (own choice)", low=1.0)
 
 
@@ -128,7 +130,7 @@ class Optimizer(BaseOptimizer):
                 if found.a > 0:
                     state["last"] = 1.0 if state["fresh"] else found.a
                     break
-            if attempt == 1 or state["fresh"]:
+            if attempt == 1 or state["fresh"] or not options.restart:
                 return theta, state, _info(state, math.sqrt(square), 0.0, evaluations, "stalled")
             _reset(state)
             status = "restarted"

@@ -187,6 +187,22 @@ def test_second_order_phase_with_losses_in_float32_follows_float64_and_resumes_e
         next(train(case, options))
 
 
+def test_losses_in_float32_become_float64_where_rounding_hides_the_decrease_and_the_curvature_stays():
+    tiny = {"network": "separable", "width": 4, "tasks": 2, "points": 8}
+    case, options = small(
+        "transport_periodic", steps=0, second_precision="float32", second_steps=1000, refresh=1000, **tiny
+    )
+    *early, last = [copy.deepcopy(s) for s in train(case, options)]
+    singles = [s.state["inner"]["single"] for s in (*early, last)]
+    assert singles == sorted(singles, reverse=True)
+    turn = singles.index(0)
+    assert 0 < turn < len(singles) - 3
+    assert last.scalars["loss"] < 0.9 * early[turn].scalars["loss"]
+    assert np.linalg.cond(early[turn].state["inner"]["optimizer"]["B"]) > 1e3  # it would be 1 after a restart
+    *_, again = train(case, options, resume=early[turn].state)
+    np.testing.assert_array_equal(again.state["theta"], last.state["theta"])
+
+
 def test_float32_trains_where_rows_stay_in_float64():
     case, options = small("sod", precision="float32", steps=20, second_order="none")
     first, last = train(case, options)

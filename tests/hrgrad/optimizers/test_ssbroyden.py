@@ -113,6 +113,21 @@ def test_wrong_gradient_stalls_and_changes_nothing():
     assert torch.equal(after, theta)
 
 
+def test_without_restart_a_failed_search_keeps_the_matrix():
+    theta, state, _ = run(rosenbrock, torch.full((6,), 0.3, dtype=torch.float64), 10)
+    before = matrix(state)
+
+    def wrong(theta):
+        loss, gradient = rosenbrock(theta)
+        return loss, -gradient
+
+    renewed, options = ssbroyden.renew(state), ssbroyden.make_options(restart=False, noise=0.0)
+    after, kept, info = ssbroyden.step(theta, wrong, renewed, options)
+    assert info["status"] == "stalled"
+    assert torch.equal(after, theta)
+    torch.testing.assert_close(matrix(kept), before)
+
+
 def test_renewed_closure_keeps_the_matrix_and_takes_the_new_loss():
     theta, state, _ = run(rosenbrock, torch.full((6,), 0.3, dtype=torch.float64), 10)
     before = matrix(state)
