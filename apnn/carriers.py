@@ -29,6 +29,9 @@ left with eps^2 (d_t a)^2 d_a J_DD and with g_2: exact for eps -> 0, and for t -
 A homogeneous plasma of density one answers a disturbance as $\varepsilon^2\ddot Y+\dot Y+Y/\beta = 0$: dielectric relaxation,
 or for $4\varepsilon^2>\beta$ a damped swing.  Y and its rate are inputs: the network need not find that time scale.
 
+Points crowd at junctions, in proportion to $|c'| + |\rho_0'|$ smeared over a Debye length, at contacts and at early times, where
+residuals are large; `apnn/crowding.py` divides them by all three densities, times as if there were none of the early ones.
+
 References: Uhlenbeck, Ornstein (1930), Phys. Rev. 36, 823, DOI 10.1103/PhysRev.36.823 (the mean square way; way and velocity
 jointly normal); problems.md 5, (79).
 """
@@ -43,18 +46,20 @@ from torch import Tensor
 from solvers.problem.case import Case
 from solvers.problem.expression import Expression
 
-from .crowding import Crowd, Even, Log
+from .crowding import Crowd, Drawn, Even, Log
 from .expression import evaluate
 from .features import scales
 from .quadrature import unit_range
-from .sampling import times
+from .sampling import crowded_times, times
 from .table import Table
 
 CELLS = 4000
 REACH, NODES = 6.0, 64  # trapezoidal rule in z
 DEBYE = 4.0
 YOUNG, AGES, PLACES = 0.005, 300, 1000  # of the table: its first ages over beta, its intervals in time and in x
-EARLY = 1e-3  # share of t_end where the logarithmic part of the time points begins
+LATE = 0.8  # share of the time points that is not logarithmic
+EARLY = 1e-3  # share of t_end where the others begin
+JUNCTIONS = 400  # cells of the table of steepness
 
 
 def hermite(z: Tensor, count: int) -> Tensor:
@@ -88,6 +93,7 @@ class Carriers:
         self.largest = float(torch.maximum(c, rho).max())
         self.bias = (self.potentials[0] - self.potentials[1]) / (self.high - self.low)
         self.margin = REACH * self.theta**0.5 * min(2.0 * self.t_end, DEBYE * self.beta) ** 0.5
+        self.junctions = self.steep()
         self.charge = self.antiderivative(lambda place: self.clamped(self.doping, place))
         self.dipole = self.antiderivative(self.charge)
         self.charged = None if self.neutral else self.limit(case, device)
@@ -234,11 +240,26 @@ class Carriers:
         return torch.cat([self.inputs(eps, t, x, known), known], dim=-1)
 
     def crowd(self, eps: Tensor) -> Crowd:
-        """Four of five places uniform, one logarithmic to a contact."""
+        """Half of the places uniform, some logarithmic to a contact, the others where data are steep, if they are."""
         half = 0.5 * (self.high - self.low)
         near = 0.1 * half * eps / (1.0 + eps)
-        contacts = [(0.1, Log(at, sign, near, half)) for at, sign in ((self.low, 1.0), (self.high, -1.0))]
-        return Crowd(self.low, self.high, (0.8, Even(self.low, self.high)), *contacts)
+        contacts = [(0.05, Log(at, sign, near, half)) for at, sign in ((self.low, 1.0), (self.high, -1.0))]
+        steep = [] if self.junctions is None else [(0.4, self.junctions)]
+        return Crowd(self.low, self.high, (0.5 if steep else 0.9, Even(self.low, self.high)), *steep, *contacts)
+
+    def steep(self) -> Drawn | None:
+        """Places in proportion to |c'| + |rho_0'|, smeared over a Debye length, over which carriers leave a junction."""
+        edges = torch.linspace(self.low, self.high, JUNCTIONS + 1, dtype=torch.float64, device=self.z.device)
+        rise = sum(self.clamped(formula, edges).diff().abs() for formula in (self.doping, self.start))
+        if float(rise.sum()) <= 1e-9 * self.largest:
+            return None
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        distance = (middle.unsqueeze(-1) - middle) / (self.beta * self.theta / self.largest) ** 0.5
+        return Drawn(edges, torch.exp(-0.5 * distance**2) @ rise)
+
+    def crowded(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """How many times denser points are at (t, x) than they would be with uniform places and without early times."""
+        return self.crowd(eps).density(x) * crowded_times(t, self.t_end, LATE, EARLY)
 
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return times(s, self.t_end, 0.8, EARLY), self.crowd(eps).places(y)
+        return times(s, self.t_end, LATE, EARLY), self.crowd(eps).places(y)

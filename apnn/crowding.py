@@ -60,6 +60,25 @@ class Log:
         return inside / ((self.near + s.clamp_min(0.0)) * torch.log1p(self.far / self.near))
 
 
+class Drawn:
+    """In proportion to a function: constant between `edges`, a grid of increasing places, with the values `weights` there."""
+
+    def __init__(self, edges: Tensor, weights: Tensor) -> None:
+        share = weights * edges.diff()
+        self.edges, self.densities = edges, weights / share.sum()
+        self.below = torch.cat([torch.zeros_like(share[:1]), share.cumsum(0) / share.sum()])
+
+    def cell(self, grid: Tensor, x: Tensor) -> Tensor:
+        return torch.searchsorted(grid, x.contiguous(), right=True).sub(1).clamp(0, self.densities.numel() - 1)
+
+    def place(self, u: Tensor) -> Tensor:
+        k = self.cell(self.below, u)
+        return self.edges[k] + (u - self.below[k]) / self.densities[k]
+
+    def density(self, x: Tensor) -> Tensor:
+        return self.densities[self.cell(self.edges, x)]
+
+
 class Crowd:
     """A mixture on [low, high]: shares of points and their pieces; what lies outside is drawn to the ends."""
 

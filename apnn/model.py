@@ -116,6 +116,7 @@ class Model:
             *([domain.x] if domain.y is None else [domain.x, domain.y]),
             stratify=getattr(self.formulation, "stratify", None),
             knee=options.knee,
+            spacing=options.spacing,
         )
         eps, t, *space = found
         reached = min(1.0, (refresh + 1) / (options.march + 1))

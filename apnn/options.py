@@ -45,6 +45,7 @@ class TrainOptions(Table):
     causal, importance     weight of earlier times first, and of Knudsen numbers that are behind (`apnn/emphasis.py`); 0 for none
     tasks, points          bins of eps, log-uniform, and collocation points per bin
     knee                   Knudsen number below which solutions hardly change: bins are equal in ln(eps + knee)
+    spacing                of these bins: "even", or "chebyshev" for edges at Chebyshev's points, narrow at both ends of the range
     refresh                a share of the points is drawn anew every so many steps
     adaptive               share of those that is drawn where the residual is large (`apnn/adaptive.py`); 0 for low discrepancy alone
     width, depth           of the hidden layers
@@ -86,6 +87,7 @@ class TrainOptions(Table):
     tasks: Annotated[int, Field(ge=1, le=256)] = 8
     points: Annotated[int, Field(ge=8)] = 256
     knee: Annotated[float, Field(ge=0.0)] = 0.0
+    spacing: Literal["even", "chebyshev"] = "even"
     refresh: Annotated[int, Field(ge=1)] = 100
     adaptive: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     width: Annotated[int, Field(ge=1)] = 32

@@ -2,14 +2,16 @@ r"""Collocation points: eps stratified log-uniform with a persistent task identi
 
 Task k draws $\ln\varepsilon$ uniformly in the k-th of m equal bins of $[\ln\varepsilon_{min}, \ln\varepsilon_{max}]$, so bin k IS
 the task (problems.md 1.1, (37)-(41)); with a knee $\varepsilon_0$, below which the solution hardly changes any more, the same of
-$\ln(\varepsilon+\varepsilon_0)$.  t = t_end s^{3/2} with s from a scrambled Sobol sequence leaves more points near the
+$\ln(\varepsilon+\varepsilon_0)$.  A fit is worst at the ends of its interval; bins between Chebyshev's points weigh them as a
+nearly uniform error asks for.  t = t_end s^{3/2} with s from a scrambled Sobol sequence leaves more points near the
 start.  Each task has a run of consecutive Sobol points, so each task and all of them together cover the domain evenly (every
 m-th point would not: with m = 8 these lie in an eighth of the square; and with (t, x) shared by the tasks, fronts were
 over-fitted on the Sod case).  The points live in GROUPS groups, of which one is
 drawn anew at every refresh; a group's numbers depend only on (seed, group, generation), so any step can be rebuilt without a
 stored state.
 
-Reference: Sobol (1967), USSR Comput. Math. Math. Phys. 7, 86, DOI 10.1016/0041-5553(67)90144-9.
+References: Sobol (1967), USSR Comput. Math. Math. Phys. 7, 86, DOI 10.1016/0041-5553(67)90144-9; Cohen, Migliorati (2017), "Optimal
+weighted least-squares methods", SMAI J. Comput. Math. 3, 181, DOI 10.5802/smai-jcm.24 (arcsine law of the samples).
 """
 
 import itertools
@@ -25,10 +27,13 @@ TIME_POWER = 1.5
 EARLIEST = 1e-6
 
 
-def bins(knudsen: tuple[float, float], tasks: int, knee: float) -> Tensor:
-    """Edges in eps of the tasks' bins, equal in ln(eps + knee), (tasks + 1,)."""
+def bins(knudsen: tuple[float, float], tasks: int, knee: float, spacing: str = "even") -> Tensor:
+    """Edges in eps of the tasks' bins, (tasks + 1,), equal in ln(eps + knee) or Chebyshev's points of it."""
     first, last = (math.log(eps + knee) for eps in knudsen)
-    return torch.linspace(first, last, tasks + 1, dtype=torch.float64).exp() - knee
+    if spacing == "even":
+        return torch.linspace(first, last, tasks + 1, dtype=torch.float64).exp() - knee
+    angles = torch.linspace(math.pi, 0.0, tasks + 1, dtype=torch.float64)
+    return (0.5 * (first + last) + 0.5 * (last - first) * angles.cos()).exp() - knee
 
 
 def times(s: Tensor, t_end: float, late: float = 1.0, early: float = 1.0) -> Tensor:
@@ -37,6 +42,13 @@ def times(s: Tensor, t_end: float, late: float = 1.0, early: float = 1.0) -> Ten
     if late == 1.0:
         return t
     return torch.where(s < late, t, t_end * early ** (1.0 - (s - late) / (1.0 - late)))
+
+
+def crowded_times(t: Tensor, t_end: float, late: float, early: float) -> Tensor:
+    """How many times denser `times` draws at t than it would with late = 1."""
+    share = t / t_end
+    logarithmic = (share >= early).to(t) / (-share * math.log(early))
+    return late + (1.0 - late) * logarithmic * TIME_POWER * share ** (1.0 - 1.0 / TIME_POWER)
 
 
 def collocation(
@@ -49,11 +61,12 @@ def collocation(
     *space: tuple[float, float],
     stratify: Callable[..., tuple[Tensor, ...]] | None = None,
     knee: float = 0.0,
+    spacing: str = "even",
 ) -> tuple[Tensor, ...]:
     """eps, t, x[, y], each (m, B), after `refresh` refreshes; `space` holds the intervals of x[, y].
 
     stratify   t, x[, y] from eps and a point of the unit cube, where a formulation knows where the solution is steep
-    knee       Knudsen number below which bins are no longer logarithmic
+    knee, spacing   of the bins
     """
     eps_parts, place_parts = [], []
     for group, part in enumerate(group_slices(points)):
@@ -65,7 +78,7 @@ def collocation(
         generator = torch.Generator().manual_seed(key)
         eps_parts.append(torch.rand(tasks, size, generator=generator, dtype=torch.float64))
     place, share = torch.cat(place_parts, dim=1), torch.cat(eps_parts, dim=1)
-    edges = (bins(knudsen, tasks, knee) + knee).log().unsqueeze(-1)
+    edges = (bins(knudsen, tasks, knee, spacing) + knee).log().unsqueeze(-1)
     eps = torch.exp(edges[:-1] + (edges[1:] - edges[:-1]) * share) - knee
     if stratify is not None:
         return eps, *stratify(eps, *place.unbind(-1))

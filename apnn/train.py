@@ -130,7 +130,7 @@ def _check(scalars: Mapping[str, float], step: int, model: Model, theta: Tensor)
     if not bad:
         return
     low, high = model.case.knudsen.train if model.options.focus is None else model.options.focus
-    edges = bins((low, high), model.options.tasks, model.options.knee)
+    edges = bins((low, high), model.options.tasks, model.options.knee, model.options.spacing)
     tasks = [int(name.removeprefix("loss/task")) for name in bad if name.startswith("loss/task")]
     where = ", ".join(f"{k} (eps {edges[k]:.1e} to {edges[k + 1]:.1e})" for k in tasks[:3]) + ", ..." * (len(tasks) > 3)
     losses = ", ".join(name for name in bad if not name.startswith("loss/task"))

@@ -49,10 +49,10 @@ from ..kept import Kept
 
 ABSORPTION = 300.0  # kappa times the length of the device, half of what `hermite_parity` takes for its longer series
 STRONG = 20.0  # field strength at which eps is no longer small, times the length of the device
-#: weights of rows: an error of rho (asked for six times as exactly as J), of its rate, of J, and of g_2, which drives the flux
-CHARGE, MACRO, CURRENT, MICRO = 6.0, 1.5, 1.0, 0.8
+#: weights of rows: an error of rho (asked for six times as exactly as J), of its rate, and of J
+CHARGE, MACRO, CURRENT = 6.0, 1.5, 1.0
 CONTACT = 3.0  # an error of rho within sqrt(beta) of a contact
-SHARE = 8  # one in so many points lends its (t, eps) to a point on either contact
+SHARE = 16  # one in so many points lends its (t, eps) to a point on either contact
 FLUX, FIELD = 3.0, 8.0
 
 
@@ -125,14 +125,17 @@ class Formulation:
 
     def growth(self, eps: Tensor, t: Tensor) -> Tensor:
         """h lambda^min(n-1, 3) of every mode, (..., B, modes)."""
-        strong = STRONG * eps / self.length
-        kappa = (strong / (1.0 + strong)).unsqueeze(-1) ** (self.n - 1.0).clamp_max(3.0)
+        kappa = self.strength(eps).unsqueeze(-1) ** (self.n - 1.0).clamp_max(3.0)
         return -FLUX * (self.left(eps) * torch.expm1(-t / eps**2)).unsqueeze(-1) * kappa
+
+    def strength(self, eps: Tensor) -> Tensor:
+        """lambda."""
+        strong = STRONG * eps / self.length
+        return strong / (1.0 + strong)
 
     def left(self, eps: Tensor) -> Tensor:
         """What is left to the network: everything, or the way from the limit where the lift is that one, lambda."""
-        strong = STRONG * eps / self.length
-        return torch.ones_like(eps) if self.lift.neutral else strong / (1.0 + strong)
+        return torch.ones_like(eps) if self.lift.neutral else self.strength(eps)
 
     def grown(self, eps: Tensor, t: Tensor) -> Tensor:
         """A of density and field."""
@@ -161,7 +164,7 @@ class Formulation:
             [self.inputs, 3 + self.n.numel(), 1, 1, self.n.numel()], dim=-1
         )
         doping = self.lift.clamped(self.lift.doping, x)
-        crowded = self.lift.crowd(eps).density(x)
+        crowded = self.lift.crowded(eps, t, x)
         return Batch(
             inputs,
             t,
@@ -211,8 +214,8 @@ class Formulation:
         micro = eps_**2 * g_t[..., 1:] + eps_ * moved + loss * g[..., 1:]
         # an error r of J itself, of the flux, or of the field, which draws rho r, is an error r of J at that time
         current = CURRENT * (late / (late + 4.0 * self.beta)).sqrt()
-        # all modes together weigh as much as one row, and the second most: by eps d_x g_2 it drives the flux
-        size = MICRO * (self.n.numel() - 1.0) ** 0.5 * current
+        # the second mode weighs as it drives the flux, by eps sqrt(2 theta) d_x g_2 in (1 + eps sqrt(theta) d_x) g_1, d_x as STRONG
+        size = 2.0 * self.strength(eps) * (self.n.numel() - 1.0) ** 0.5 * current
         total, _, total_x = solution.I.unbind(-2)
         rows = {
             "macro": macro,

@@ -192,7 +192,7 @@ def test_limit_is_drift_and_diffusion(right):
     assert (sizes["flux"] < 1e-4) == right
     assert sizes["micro"] < 1e-3
     batch_eps, batch_t, batch_x = points(1e-6)
-    q = Carriers(read(*UNIFORM), 7, "cpu").crowd(batch_eps).density(batch_x)
+    q = Carriers(read(*UNIFORM), 7, "cpu").crowded(batch_eps, batch_t, batch_x)
     rate = torch.sin(k * batch_x) - (
         -(k**2) * batch_t * torch.sin(k * batch_x) - 5.0 * batch_t * k * torch.cos(k * batch_x)
     )
@@ -214,6 +214,22 @@ def test_lacking_voltage_weighs_as_the_current_that_it_drives(eps):
 
     assert moved(0.1, 0.0)["field"] == pytest.approx(moved(0.0, 0.1)["ampere"])
     assert moved(0.1, 0.0)["flux"] == pytest.approx(moved(0.0, 0.1)["flux"])
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-3])
+def test_second_mode_weighs_as_it_drives_the_flux(eps):
+    """The same error of g_2 and of g_1: the ratio of the rows is 20 eps/(1 + 20 eps), six modes together in the mean of theirs."""
+
+    def moved(mode):
+        def uniform(t, x, eps, modes):
+            g = torch.zeros_like(x)[..., None].repeat(1, modes)
+            g[:, mode] += 0.1
+            return torch.ones_like(x), 0 * x, 0 * x, g
+
+        return largest(read(*UNIFORM), eps, uniform, current=torch.zeros_like)
+
+    ratio = moved(1)["micro"] / moved(0)["flux"]
+    assert ratio == pytest.approx(6**0.5 * 20.0 * eps / (1.0 + 20.0 * eps), rel=5e-3)
 
 
 def test_data_and_potentials_are_exact():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from apnn.crowding import Crowd, Even, Log
+from apnn.carriers import Carriers
+from apnn.crowding import Crowd, Drawn, Even, Log
 from apnn.model import Model
 from apnn.options import train_options_model
-from apnn.sampling import times
+from apnn.sampling import crowded_times, times
 from kinetic_cli.cases import load_case, shipped_cases
 
 N = 1 << 13
@@ -22,7 +23,9 @@ def sobol(d=1, seed=0):
 def mixture(near=1e-3):
     one = torch.ones(N, dtype=torch.float64)
     pieces = Even(-1.0, 2.0), Even(-1.0, -0.5 * one), Log(-1.0, 1.0, near * one, 3.0), Log(2.0, -1.0, near * one, 3.0)
-    return Crowd(-1.0, 2.0, *zip((0.4, 0.2, 0.15, 0.25), pieces, strict=True))
+    edges = torch.linspace(-1.0, 2.0, 31, dtype=torch.float64)
+    steep = Drawn(edges, torch.exp(-20.0 * (0.5 * (edges[1:] + edges[:-1]) - 0.3).square()))
+    return Crowd(-1.0, 2.0, *zip((0.3, 0.2, 0.1, 0.15, 0.25), (steep, *pieces), strict=True))
 
 
 @pytest.mark.parametrize("g", [torch.ones_like, torch.cos, torch.square, lambda x: (x > 1.99).double()])
@@ -54,6 +57,26 @@ def test_times_are_early_in_their_share():
     late = (1e-2) ** (2.0 / 3.0)
     assert float((t < 4e-3).double().mean()) == pytest.approx(0.6 * late + 0.4 * 0.5, rel=1e-2)
     assert torch.allclose(times(s, 0.4), 0.4 * (1e-6 + (1 - 1e-6) * s**1.5))
+
+
+@pytest.mark.parametrize("g", [torch.ones_like, torch.cos, torch.sqrt, lambda t: (t < 1e-3).double()])
+def test_the_weighed_mean_over_early_times_is_that_without_them(g):
+    (s,) = sobol()
+    t = times(s, 0.4, 0.6, 1e-4)
+    expected = float(g(times(s, 0.4)).mean())
+    assert float((g(t) / crowded_times(t, 0.4, 0.6, 1e-4)).mean()) == pytest.approx(expected, rel=5e-3)
+
+
+def test_places_of_a_junction_are_where_the_doping_is_steep():
+    """Within two Debye lengths of either, more than with uniform places by their share; none where all data are uniform."""
+    case = load_case(shipped_cases()["diode"])
+    eps = torch.full((N,), 1e-2, dtype=torch.float64)
+    x = Carriers(case, 1, "cpu").crowd(eps).places(sobol()[0])
+    near = ((x - 0.3).abs() < 0.09) | ((x - 0.7).abs() < 0.09)
+    assert 0.5 * 0.36 + 0.9 * 0.4 < float(near.double().mean()) < 0.5 * 0.36 + 0.45
+    flat = load_case(shipped_cases()["diode"], None, ["equation.doping=1", "initial.rho=1"])
+    assert Carriers(flat, 1, "cpu").junctions is None
+    assert float(Carriers(flat, 1, "cpu").crowd(eps).density(x)[near].max()) < 1.5
 
 
 @pytest.mark.parametrize(
