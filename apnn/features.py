@@ -46,9 +46,8 @@ def with_tangents(features: Features, eps: Tensor, *places: Tensor) -> Tensor:
     moved = tuple(torch.stack([place] * count) for place in places)
     along = torch.eye(count, dtype=eps.dtype, device=eps.device).unflatten(1, (count, *[1] * eps.dim())).unbind(1)
     steps = tuple(one * torch.ones_like(place) for one, place in zip(along, moved, strict=True))
-    value, slopes = torch.func.jvp(
-        partial(features, eps.expand(count, *eps.shape)), moved, steps
-    )  # one for all directions
+    shared = partial(features, eps.expand(count, *eps.shape))
+    value, slopes = torch.func.jvp(shared, moved, steps)  # one for all directions
     return torch.cat([value[:1], slopes]).movedim(0, -3).detach()
 
 
