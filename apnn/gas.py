@@ -22,10 +22,16 @@ square of t.  a is the size of Chapman and Enskog's correction at gradients 1/(t
 layers of the ends.  The moments of ghat are removed by one fixed matrix.
 
 **Waves that have parted** before t_end.  Where smooth data steepen to shocks free flight is far from the state W of small
-eps: gas ahead of a shock does not know of it.  There the known part of (ln rho, u, ln T) solves the conservation laws above with
-Chapman and Enskog's C (`known.py`), which is right up to O(a) outside of shocks: A is smaller by the factor a.  N and ghat
-carry a window that closes ahead of the waves, and rows are those of an observer who moves with the known u, relative to the
-known rho: thin gas counts as dense gas does.
+eps: gas ahead of a shock does not know of it.  There a distribution G* is known, an equilibrium that has flown (`known.py`), by
+its moments alone: f = E F + h (G* + M[W] - M[W*] + C), W* the state of G*, which (ln rho, u, ln T)_W starts from, and since
+
+$$ G^* + \varepsilon h\,DG^* = \mathcal G^*, \qquad
+   \langle m\mathcal G^*\rangle = U^* + \varepsilon h\,(\partial_tU^*+\partial_x\langle vmG^*\rangle), $$
+
+rows need G* on no velocity.  A is smaller by the factor a, and the network begins at zero.  N and ghat carry a window that closes
+ahead of the waves, and rows are those of an observer who moves with the known u, relative to the known rho: thin gas counts as
+dense gas does.  In shocks that the cells of the known part smear, rows count by how little.  Fields of a trained network are the
+moments of its own equilibrium after one more flight, where cells resolve a free path.
 
 **A jump** between two constants has t_0 = 0 and no scale: f depends on (x/t, t/eps, v) alone, and so do the inputs, among
 them the places of the waves of the limit's Riemann problem in units of their thickness.  There the known part of W are both
@@ -46,9 +52,11 @@ References: Jin, Ma, Wu (2023), arXiv:2306.15381 (the conservation-law formulati
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,6 +83,8 @@ INNER = 0.3
 REACHED = 1e-3
 #: weight of a row on an end
 WALL = 3.0
+#: a temperature is never less than so much of the coldest
+COLDEST = 1e-3
 #: earliest share of t_end where the logarithmic part of the times begins for jumping data
 EARLY = 1e-5
 
@@ -93,7 +103,17 @@ class Batch:
     size: Tensor  # (..., B): a, what the kinetic rows are divided by
     ease: Tensor  # (..., B): factor of the conservation laws' rows
     streamed: Tensor  # (..., B, 5): U_F, second moment, energy flux
+    flown: "Flown | None"
     walls: Walls
+
+
+@dataclass
+class Flown:
+    """What the known G* does to the rows at points (..., B)."""
+
+    push: Tensor  # (..., B, 3): d_x of its fluxes of mass, momentum, energy beyond Euler's
+    stress: Tensor  # (..., B): <v^2 (G* - M[W*])>
+    rest: Tensor  # (..., B, components v): G* + eps h DG* - (M[W*] + eps h DM[W*])
 
 
 @dataclass
@@ -108,6 +128,21 @@ def realizable(excess: Tensor, nu: float) -> Tensor:
     """Theta11/T - 1 in two dimensions, within [-1, 1] for every positive f; smoothly less beyond, so that 1 + nu excess > 0."""
     room = 0.5 * (1.0 / abs(nu) - 1.0)
     return excess.clamp(-1.0, 1.0) + room * torch.tanh(torch.relu(excess.abs() - 1.0) / room) * excess.sign()
+
+
+def tensor_of(T: Tensor, along: Tensor, d: int, nu: float) -> tuple[Tensor, Tensor]:
+    """Temperatures along and across x of the equilibrium of a gas with temperature T and stress Theta11 = along."""
+    T11 = T * (1.0 + nu * realizable(along / T - 1.0, nu)) if nu else T
+    return T11, (d * T - T11) / (d - 1.0) if nu else T
+
+
+def equilibrium_of(
+    rho: Tensor, momentum: Tensor, energy: Tensor, second: Tensor, d: int, nu: float, cold: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """rho, u, T11, T22 of the equilibrium with the moments <(1, v, e, v^2)>; `cold` is far below any temperature there is."""
+    u = momentum / rho
+    T = ((2.0 * energy / rho - u**2) / d).clamp_min(COLDEST * cold)
+    return rho, u, *tensor_of(T, second / rho - u**2, d, nu)
 
 
 class Gas:
@@ -171,6 +206,7 @@ class Gas:
         self.basis = None
         self.known: Known | None = None
         self.smear = 0.0
+        self.begins_at_zero = self.parted  # a network that starts at random must first unlearn that
         if self.parted:
             from .known import known_part  # the compiled solvers come with it
 
@@ -269,7 +305,7 @@ class Gas:
     def state(self, eps: Tensor, t: Tensor, x: Tensor, streamed: Tensor) -> Tensor:
         """(ln rho, u, ln T) of free flight with the moments `streamed` (..., 5, B), and what is known beyond it, (..., B, 3)."""
         free = self.flight.state(streamed).transpose(-1, -2)
-        return free if self.known is None else free + self.known(eps, t, x)
+        return free if self.known is None else free + self.known(eps, t, x)[..., :3]
 
     def simple(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         return torch.stack([*self.place(eps, t, x), *self.times(eps, t)], dim=-1)
@@ -325,9 +361,10 @@ class Gas:
         for side in self.reached:
             deep = self.conduction(eps, t)
             a = a + rest * A * eps / deep * torch.exp(-self.away(side, x) / deep)
+        resolved = self.resolved(eps, t, x)
         if self.known is not None:
-            A = A * a
-        return torch.stack([A, a * closed, a], dim=-2)
+            A = A * a * resolved
+        return torch.stack([A, a * closed * resolved, a], dim=-2)
 
     def ease(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """t + t0, less in shocks, where slopes are larger: what counts there is the integral over their width."""
@@ -344,6 +381,18 @@ class Gas:
             layer = self.layer(eps)
             factor = factor + torch.exp(-self.away(side, x) / layer) * self.conduction(eps, t) / layer
         return (t + flight.t0) / factor
+
+    def resolved(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """1, in a shock the square of free path over cell where that is less: shocks there are the grid's, not a network's."""
+        found = torch.ones_like(t)
+        if self.known is None:
+            return found
+        share = (eps * self.flight.hot**0.5 / self.known.cell).clamp_max(1.0) ** 2
+        for wave in self.flight.waves:
+            if wave.course is not None:
+                bump = 1.0 - torch.tanh(0.5 * self.behind(wave, t, x) / self.wave_width(wave, eps, t)) ** 2
+                found = found * (1.0 - bump * (1.0 - share))
+        return found
 
     def wall(self, side: str, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Nodes of the entering directions and the value of G on them, (..., B, entering)."""
@@ -365,8 +414,11 @@ class Gas:
         value, by_t = torch.func.jvp(flight.state, (streamed[..., 0, :, :],), (streamed[..., 1, :, :],))
         _, by_x = torch.func.jvp(flight.state, (streamed[..., 0, :, :],), (streamed[..., 2, :, :],))
         state = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
+        flown = None
         if self.known is not None:
-            state = state + with_tangents(self.known, eps, t, x)
+            more, beyond = with_tangents(self.known, eps, t, x).split(3, dim=-1)
+            state = state + more
+            flown = self.flown(eps, t, state, beyond)
         base = with_tangents(self.jump_base, eps, t, x) if flight.similar else state
         sizes, sizes_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
         _, sizes_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
@@ -374,6 +426,7 @@ class Gas:
         shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
         shift[0] = self.offset
         inputs = torch.cat([(state - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
+        resolved = self.resolved(eps, t, x)
         return Batch(
             inputs,
             t,
@@ -382,11 +435,36 @@ class Gas:
             base,
             A,
             a,
-            sizes[..., 2, :],
-            self.ease(eps, t, x),
+            sizes[..., 2, :] / resolved,
+            self.ease(eps, t, x) * resolved,
             streamed[..., 0, :, :].transpose(-1, -2).contiguous(),
+            flown,
             walls,
         )
+
+    def flown(self, eps: Tensor, t: Tensor, state: Tensor, beyond: Tensor) -> Flown:
+        """From W* and <(v^2, v e, v^3) (G* - M[W*])>, both with d_t, d_x, (..., 3, B, 3)."""
+        far = (-eps * torch.expm1(-t / eps)).unsqueeze(-1)
+
+        def moments(state: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
+            (rho, u, T), (second, energy, third) = state.unbind(-1), beyond.unbind(-1)
+            rho, T = rho.exp(), T.exp()
+            E = 0.5 * rho * (u**2 + self.d * T)
+            along = rho * (u**2 + T) + second
+            flux = [rho * u, along, u * (E + rho * T) + energy, rho * u * (u**2 + 3.0 * T) + third]
+            return torch.stack([rho, rho * u, E, along], dim=-1), torch.stack(flux, dim=-1)
+
+        (W, W_t, W_x), (C, C_t, C_x) = state.unbind(-3), beyond.unbind(-3)
+        (U, _), (U_t, _) = torch.func.jvp(moments, (W, C), (W_t, C_t))
+        _, (_, flux_x) = torch.func.jvp(moments, (W, C), (W_x, C_x))
+        rho, momentum, energy, second = (U + far * (U_t + flux_x)).unbind(-1)  # of the equilibrium that flew
+        u, floor = momentum / rho, COLDEST * self.flight.cold
+        T = ((2.0 * energy / rho - u**2) / self.d).clamp_min(floor)
+        T11 = (second / rho - u**2).clamp_min(floor) if self.nu else T
+        T22 = ((self.d * T - T11) / (self.d - 1.0)).clamp_min(floor) if self.nu else T
+        M, DM = self.streaming(W, W_t, W_x)
+        push = torch.cat([torch.zeros_like(C_x[..., :1]), C_x[..., :2]], dim=-1)
+        return Flown(push, C[..., 0], self.equilibrium(rho, u, T11, T22) - M - far * DM)
 
     # --- unknowns and residuals
 
@@ -419,16 +497,39 @@ class Gas:
         M = maxwellian(rho.unsqueeze(-1), u.unsqueeze(-1), along.unsqueeze(-1), self.v)
         return M if self.components == 1 else torch.cat([M, 2.0 * across.unsqueeze(-1) * M], dim=-1)
 
-    def whole(self, rho: Tensor, u: Tensor, T: Tensor, C: Tensor, E: Tensor, h: Tensor, streamed: Tensor) -> Any:
-        """rho, u, T, Theta11 of f = E F + h (M[W] + C)."""
+    def streaming(self, W: Tensor, W_t: Tensor, W_x: Tensor) -> tuple[Tensor, Tensor]:
+        """M[W] and DM[W] on the nodes, (..., B, components v)."""
+        (ln_rho, u, ln_T), (rt, ut, Tt), (rx, ux, Tx) = (part.unsqueeze(-1).unbind(-2) for part in (W, W_t, W_x))
+        T, v = ln_T.exp(), self.v
+        M = maxwellian(ln_rho.exp(), u, T, v)
+        c = v - u
+        z = c / T
+        heating = Tt + v * Tx
+        DM = M * ((rt + v * rx) + z * (ut + v * ux) + 0.5 * (c * z - 1.0) * heating)
+        if self.components == 1:
+            return M, DM
+        return torch.cat([M, 2.0 * T * M], dim=-1), torch.cat([DM, 2.0 * T * (DM + M * heating)], dim=-1)
+
+    def whole(
+        self,
+        rho: Tensor,
+        u: Tensor,
+        T: Tensor,
+        C: Tensor,
+        E: Tensor,
+        h: Tensor,
+        streamed: Tensor,
+        stress: Tensor | float = 0.0,
+    ) -> Any:
+        """rho, u, T, Theta11 of f = E F + h (M[W] + C), and with <v^2 C> = `stress` beside that of C."""
         energy = 0.5 * rho * (u**2 + self.d * T)
         total = E * streamed[..., 0] + h * rho
         velocity = (E * streamed[..., 1] + h * rho * u) / total
         heat = 2.0 * (E * streamed[..., 2] + h * energy) / total
-        temperature = ((heat - velocity**2) / self.d).clamp_min(1e-3 * self.flight.cold)
+        temperature = ((heat - velocity**2) / self.d).clamp_min(COLDEST * self.flight.cold)
         if self.components == 1:
             return total, velocity, temperature, temperature
-        second = E * streamed[..., 3] + h * (rho * (u**2 + T) + C @ self.second)
+        second = E * streamed[..., 3] + h * (rho * (u**2 + T) + C @ self.second + stress)
         return total, velocity, temperature, second / total - velocity**2
 
     def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
@@ -449,7 +550,8 @@ class Gas:
         energy_x = rx * u * (u**2 + p * T) + ux * (3.0 * u**2 + p * T) + p * u * T * Tx
         euler = torch.stack([mass, momentum, 0.5 * rho * (energy_t + energy_x)], dim=-1)
         relax = (E / (eps * h)).unsqueeze(-1) * (conserved - batch.streamed[..., :3])
-        rows = (euler + C_x @ self.flux + relax) * batch.ease.unsqueeze(-1)
+        flux_x = C_x @ self.flux if batch.flown is None else C_x @ self.flux + batch.flown.push
+        rows = (euler + flux_x + relax) * batch.ease.unsqueeze(-1)
         unit = torch.ones_like(rho)
         if self.parted:
             unit, moving, hot = batch.base[..., 0, :, 0].exp(), batch.base[..., 0, :, 1], self.flight.hot
@@ -457,27 +559,15 @@ class Gas:
             inner = [m0, (m1 - moving * m0) / hot**0.5, (m2 - moving * m1 + 0.5 * moving**2 * m0) / hot]
             rows = torch.stack(inner, dim=-1) / unit.unsqueeze(-1)
 
-        M = maxwellian(rho.unsqueeze(-1), u.unsqueeze(-1), T.unsqueeze(-1), self.v)
-        c = self.v - u.unsqueeze(-1)
-        z = c / T.unsqueeze(-1)
-        s = 0.5 * (c * z - 1.0)
-        along = (rt.unsqueeze(-1) + self.v * rx.unsqueeze(-1)) + z * (ut.unsqueeze(-1) + self.v * ux.unsqueeze(-1))
-        heating = Tt.unsqueeze(-1) + self.v * Tx.unsqueeze(-1)
-        DM = M * (along + s * heating)
-        total, velocity, temperature, stress = self.whole(rho, u, T, C, E, h, batch.streamed)
-        if self.components == 1:
-            G, DG, v = M, DM, self.v
-        else:
-            double = 2.0 * T.unsqueeze(-1)
-            G, DG = torch.cat([M, double * M], dim=-1), torch.cat([DM, double * (DM + M * heating)], dim=-1)
-            v = self.v.repeat(2)
-        T11 = (
-            temperature * (1.0 + self.nu * realizable(stress / temperature - 1.0, self.nu)) if self.nu else temperature
-        )
-        mixed = self.equilibrium(total, velocity, T11, self.d * temperature - T11 if self.nu else temperature)
-        G = G + C
-        DG = DG + C_t + v * C_x
-        kinetic = (G - mixed + (eps * h).unsqueeze(-1) * DG) * (self.row_weight / (batch.size * unit).unsqueeze(-1))
+        M, DM = self.streaming(W, W_t, W_x)
+        stress = 0.0 if batch.flown is None else batch.flown.stress
+        total, velocity, temperature, along = self.whole(rho, u, T, C, E, h, batch.streamed, stress)
+        mixed = self.equilibrium(total, velocity, *tensor_of(temperature, along, d, self.nu))
+        G = M + C
+        far = G - mixed + (eps * h).unsqueeze(-1) * (DM + C_t + self.v.repeat(self.components) * C_x)
+        if batch.flown is not None:
+            far = far + batch.flown.rest
+        kinetic = far * (self.row_weight / (batch.size * unit).unsqueeze(-1))
         named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
         if batch.walls.ends:
             growth = batch.t / (batch.t + self.flight.t0)
@@ -488,26 +578,69 @@ class Gas:
 
     def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Fields at points (..., B) from the network's values (..., 1, B, 3 + v)."""
-        d = self.d
         A, a, _ = self.amplitudes(eps, t, x).unbind(-2)
         streamed = self.flight.moments(t, x)
-        base = self.jump_base(eps, t, x) if self.flight.similar else self.state(eps, t, x, streamed)
+        beyond = torch.zeros_like(streamed[..., :3, :]).transpose(-1, -2)
+        if self.flight.similar:
+            base = self.jump_base(eps, t, x)
+        else:
+            base = self.flight.state(streamed).transpose(-1, -2)
+            if self.known is not None:
+                more, beyond = self.known(eps, t, x).split(3, dim=-1)
+                base = base + more
         W = base + A.unsqueeze(-1) * outputs[..., 0, :, :3]
         C = a.unsqueeze(-1) * (outputs[..., 0, :, 3:] @ self.project)
-        rho_W, u_W, T_W = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
-        E, h = torch.exp(-t / eps), -torch.expm1(-t / eps)
-        streamed = streamed.transpose(-1, -2)
-        rho, u, T, along = self.whole(rho_W, u_W, T_W, C, E, h, streamed)
-        second = E * streamed[..., 3] + h * (rho_W * (u_W**2 + T_W) + C @ self.second)
-        flux_W = 0.5 * rho_W * u_W * (u_W**2 + (d + 2.0) * T_W) + (C @ self.flux)[..., 2]
-        flux = E * streamed[..., 4] + h * flux_W
+        rho, u, T = W[..., 0].exp(), W[..., 1], W[..., 2].exp()
+        energy = 0.5 * rho * (u**2 + self.d * T)
+        second = rho * (u**2 + T) + C @ self.second + beyond[..., 0]
+        flux = u * (energy + rho * T) + (C @ self.flux)[..., 2] + beyond[..., 1]
+        return self.fields_from(torch.stack([rho, rho * u, energy, second, flux], dim=-2), streamed, eps, t)
+
+    def fields_from(self, collided: Tensor, streamed: Tensor, eps: Tensor, t: Tensor) -> dict[str, Tensor]:
+        """Fields of f = E F + h G from <(1, v, e, v^2, v e)> of G and of F, (..., 5, B) each."""
+        E, h, d = torch.exp(-t / eps).unsqueeze(-2), -torch.expm1(-t / eps).unsqueeze(-2), self.d
+        rho, momentum, energy, second, flux = (E * streamed + h * collided).unbind(-2)
+        u = momentum / rho
+        T = ((2.0 * energy / rho - u**2) / d).clamp_min(COLDEST * self.flight.cold)
         # <(v-u)|v-u|^2 f>/2 from the energy flux and the second moment
-        q = flux - u * 0.5 * rho * (u**2 + d * T) - u * second + rho * u**3
+        q = flux - u * energy - u * second + rho * u**3
         known = {"rho": rho, "u": u, "T": T, "q": q}
         if self.nu or "A" in self.fields:
-            sigma = d * along - d * T if d == 1 else 2.0 * (along - T)
+            sigma = 2.0 * (second / rho - u**2 - T)
             known |= {"sigma": sigma, "A": sigma / (2.0 * T)}
         return {name: known[name] for name in self.fields}
+
+    def fly_again(
+        self, eps: float, own: dict[str, Tensor], network: Callable[..., dict[str, Tensor]], t: Tensor, x: Tensor
+    ) -> None:
+        """Put fields by one more flight of the network's equilibrium in place of its `own` ones at points (B,), where that helps.
+
+        That is where free paths are no shorter than the cells that the equilibrium is held on, between parted waves.
+        """
+        if self.known is None or not self.known.resolves(eps):
+            return
+        from .collided import fluxes
+
+        collided, cells = self.known.collided, self.known.cells_for(eps)
+        times = t.unique()
+        times = times[times > 0.0]
+        levels = collided.needed(eps, times.numpy())
+        then, there = torch.meshgrid(torch.as_tensor(self.known.t[levels]), torch.as_tensor(cells), indexing="ij")
+        found = network(torch.full_like(there, eps).flatten(), then.flatten(), there.flatten())
+        along = found["T"] * (1.0 + found["A"]) if self.nu else found["T"]
+        state = [found["rho"], found["u"], *tensor_of(found["T"], along, self.d, self.nu)]
+        states = np.ones((len(collided.ages), len(cells), 4))
+        states[levels] = torch.stack(state, dim=-1).reshape(*there.shape, 4).numpy()
+        for time in times:
+            here = (t == time).nonzero()[:, 0]
+            here = here[x[here].argsort()]
+            moments = collided.moments(eps, cells, states, time[None].numpy(), x[here].numpy())
+            G = torch.as_tensor(np.stack(fluxes(moments[0], self.d)[:5]))
+            then = torch.full_like(x[here], float(time))
+            for name, value in self.fields_from(
+                G, self.flight.moments(then, x[here]), torch.full_like(then, eps), then
+            ).items():
+                own[name][here] = value
 
     def stratify(self, eps: Tensor, s: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Between unequal ends half of the places lie in the fan of the waves; jumps are sampled in x/t, early and late."""

@@ -11,7 +11,7 @@ References: training.md 2; Dong, Li (2021), Comput. Methods Appl. Mech. Engrg. 3
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -68,7 +68,7 @@ class Model:
         whole = Blocks(wanted)
         for part in self.parts:
             whole.adopt("encoder" if part is self.encoder else "network", part)
-        self.initial, self.names, self.shapes, self.size = whole.initial, whole.names, whole.shapes, whole.size
+        self.draws, self.names, self.shapes, self.size = whole.initial, whole.names, whole.shapes, whole.size
         self.free, self.fixed = slice(0, self.size), torch.empty(0)
         if options.freeze:
             self.free = slice(0, self.encoder.size) if self.encoder else self.network.linear_part()
@@ -80,6 +80,15 @@ class Model:
         self._adapted: tuple[int, Any] = (-1, None)
         self._points: Any = None
         self._points_refresh = -1
+
+    def initial(self, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Random parameters, shape (P,); the output layer is zero where the formulation knows the fields nearly."""
+        theta = self.draws(generator, dtype)
+        if getattr(self.formulation, "begins_at_zero", False):
+            behind = self.size - self.network.size
+            part = self.network.linear_part()
+            theta[behind + part.start : behind + part.stop] = 0.0
+        return theta
 
     def batch(self, refresh: int, dtype: torch.dtype = torch.float64) -> Any:
         """The prepared points after `refresh` refreshes, for a theta of this dtype."""
@@ -237,13 +246,23 @@ def fields(
     shape = tuple(len(axis) for axis in axes)
     flat = [grid.reshape(-1) for grid in torch.meshgrid(*axes, indexing="ij")]
     found = at_points(model, theta, *flat)
-    if fly and model.options.second_flight and SecondFlight.applies(model.case):
+    again = flies_again(model) if fly else None
+    if again:
         network = partial(at_points, model, theta)
         for k, one in enumerate(eps):
             own = {name: values.reshape(shape)[k].reshape(-1) for name, values in found.items()}  # views
             points = [values.reshape(shape)[k].reshape(-1) for values in flat[1:]]
-            SecondFlight(model.case, one).mix(own, network, *points)
+            again(one, own, network, *points)
     return {name: values.cpu().numpy().reshape(shape) for name, values in found.items()}
+
+
+def flies_again(model: Model) -> Callable[..., None] | None:
+    """What puts the fields of one more flight in place of a network's own: of eps, own, network, *points."""
+    if not model.options.second_flight:
+        return None
+    if SecondFlight.applies(model.case):
+        return lambda eps, *rest: SecondFlight(model.case, eps).mix(*rest)
+    return getattr(model.formulation, "fly_again", None)
 
 
 def at_points(model: Model, theta: Tensor, *points: Tensor) -> dict[str, Tensor]:

@@ -54,7 +54,8 @@ class TrainOptions(Table):
     second_precision       of the losses and gradients of the second-order phase, likewise; its optimizer computes in float64
     compile                losses and their gradient through torch.compile
     velocities             velocity nodes of the network's head
-    second_flight          fields of thin transport by one more flight of the network's collisions (`apnn/second_flight.py`)
+    second_flight          fields of thin transport (`apnn/second_flight.py`) and of gases whose waves part (`apnn/collided.py`) by one
+                           more flight of the network's collisions
     time_limit             seconds of training after which a run ends with a valid result
     target                 end as soon as the error estimate of rho is below this for every Knudsen number
     clock                  what `time_limit` counts: "wall", or "cpu" seconds of the process (fair on a busy machine)
