@@ -31,6 +31,8 @@ Energy 40, 3, DOI 10.1016/S0149-1970(01)00023-3 (a flight, and a diffusive equat
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,7 @@ from .collided import Collided, split
 from .flight import Flight
 from .fronts import SMEARED
 from .gas import equilibrium_of
+from .stored import stored
 from .table import Table
 
 #: Knudsen numbers of the table per decade, and its intervals in time
@@ -63,9 +66,15 @@ Array = NDArray[np.float64]
 
 
 class Known:
-    """Moments of G of one case without a network."""
+    """Moments of G of one case without a network; `keep` makes the sheets of its table, or has them."""
 
-    def __init__(self, case: Case, flight: Flight, device: str) -> None:
+    def __init__(
+        self,
+        case: Case,
+        flight: Flight,
+        device: str,
+        keep: Callable[[Callable[[], Array]], Array] = lambda make: make(),
+    ) -> None:
         self.case, self.flight, self.t0 = case, flight, flight.t0
         low, high = (math.log(eps) for eps in case.knudsen.train)
         sheets = max(2, 1 + round(PER_DECADE * (high - low) / math.log(10.0)))
@@ -87,8 +96,8 @@ class Known:
         z = torch.linspace(*ends, 1 + FINE * (1 + 2 * BEYOND), dtype=torch.float64, device=device)
         self.start = ends[0]
         places = (first + gap * self.place(z)).cpu().numpy()
-        sheet = [self.sheet(math.exp(low + k * step), places) for k in range(sheets)]
-        self.table = Table(np.stack(sheet), (step, older, float(z[1] - z[0])), device)
+        found = keep(lambda: np.stack([self.sheet(math.exp(low + k * step), places) for k in range(sheets)]))
+        self.table = Table(found, (step, older, float(z[1] - z[0])), device)
 
     def frame(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Place of the first wave, and the way from there to the last, not less than the length of the data."""
@@ -224,8 +233,8 @@ _kept: dict[tuple[Any, ...], Known] = {}
 
 
 def known_part(case: Case, flight: Flight, device: str) -> Known:
-    """The one of a case: it takes up to 40 CPU seconds, and a training and its evaluation need the same."""
+    """The one of a case: it takes up to 40 CPU seconds, once, and a training and all who read its result need the same."""
     key = case.problem_sha256, case.domain.t_end, case.knudsen.train, device
     if key not in _kept:
-        _kept[key] = Known(case, flight, device)
+        _kept[key] = Known(case, flight, device, partial(stored, "known", key))
     return _kept[key]
