@@ -59,7 +59,8 @@ class TrainOptions(Table):
     time_limit             seconds of training after which a run ends with a valid result
     target                 end as soon as the error estimate of rho is below this for every Knudsen number
     clock                  what `time_limit` counts: "wall", or "cpu" seconds of the process (fair on a busy machine)
-    diagnose               steps between two looks at the conflict of tasks and residuals (`apnn/diagnostics.py`); 0 never
+    diagnose               steps between the first looks at the conflict of tasks and residuals (`apnn/diagnostics.py`), which become
+                           rarer like 1/steps; 0 never
     checkpoint_seconds     seconds between checkpoints; 0 writes one at every logged step
     """
 

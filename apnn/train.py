@@ -104,7 +104,7 @@ def train(
                 scalars, arrays = look_back()
                 _check(scalars, step, model, theta)
                 pause = clock()
-                if options.diagnose and (step - LOG_EVERY) % options.diagnose < LOG_EVERY:
+                if options.diagnose and look_is_due(step, options.diagnose):
                     arrays |= conflict(model, before, theta, options.tasks, refresh)
                 if seconds >= look or step == total or over or stopped:
                     eta, look = estimator.look(theta.double()), NEXT_LOOK * seconds
@@ -122,6 +122,14 @@ def train(
                 if over or stopped:
                     return
                 begin += clock() - pause  # neither the diagnostics nor whoever takes the snapshot are training
+
+
+def look_is_due(step: int, every: int) -> bool:
+    """Whether the conflict is looked at after a logged step: every so many steps at first, then after each tenth more of them."""
+    number, since = divmod(step - LOG_EVERY, every)
+    if since >= LOG_EVERY:
+        return False
+    return number <= 10 or math.floor(math.log(number, 1.1)) > math.floor(math.log(number - 1, 1.1))
 
 
 def _check(scalars: Mapping[str, float], step: int, model: Model, theta: Tensor) -> None:

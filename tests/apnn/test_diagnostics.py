@@ -8,7 +8,7 @@ import torch
 
 from apnn.diagnostics import conflict
 from apnn.options import train_options_model
-from apnn.train import train
+from apnn.train import look_is_due, train
 from solvers.problem.read import read_case
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -53,6 +53,16 @@ def test_history_of_a_training_holds_the_conflict_and_the_run_does_not_depend_on
     first = looked[0]
     assert first.arrays["weights"].shape == (4,), "weights of hrgrad"
     assert first.scalars["min_cosine"] == pytest.approx(first.arrays["cosines"].min(), abs=1e-9)
+
+
+def test_looks_at_the_conflict_become_rarer():
+    looks = [step for step in range(10, 10_001, 10) if look_is_due(step, 50)]
+    assert looks[:11] == list(range(10, 520, 50))
+    gaps = np.diff(looks)
+    assert (np.diff(gaps[gaps > 150]) >= -50).all()
+    assert (gaps[10:] <= np.maximum(0.1 * np.array(looks[10:-1]) + 60, 100)).all()
+    assert 35 < len(looks) < 50
+    assert [step for step in range(10, 101, 10) if look_is_due(step, 10)] == list(range(10, 101, 10))
 
 
 def test_time_limit_counts_training_alone_and_survives_a_restart(monkeypatch):
