@@ -64,6 +64,7 @@ from solvers.problem.case import Case
 
 from .features import harmonics, product, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
+from .kept import Kept
 from .quadrature import half_range_maxwell
 from .sampling import times
 from .slab import Walls
@@ -216,6 +217,7 @@ class Gas:
         middle_x = torch.full_like(probe, 0.5 * (self.low + self.high))
         self.places = 3 + len(self.place(probe, probe, middle_x))
         self.inputs = self.places + len(self.times(probe, probe))
+        self.kept = Kept(self.columns)
         self.outputs = 3 + self.components * velocities
 
     def is_reached(self, side: str) -> bool:
@@ -405,27 +407,35 @@ class Gas:
         nodes = entering.nonzero()[:, 0]
         return nodes, value[nodes].expand(*t.shape, -1)
 
+    def columns(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """What is dear at points (N,), with d_t, d_x, (3, N, columns): five moments of F, amplitudes, inputs, what is known."""
+        one = torch.ones_like(t)
+        sizes, sizes_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
+        _, sizes_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
+        parts = [self.flight.moments_with_slopes(t, x), torch.stack([sizes, sizes_t, sizes_x], dim=-3)]
+        found = [part.transpose(-1, -2) for part in parts] + [with_tangents(self.simple, eps, t, x)]
+        return torch.cat(found if self.known is None else [*found, with_tangents(self.known, eps, t, x)], dim=-1)
+
     def prepare(self, eps: Tensor, t: Tensor, x: Tensor) -> Batch:
         """The theta-independent part at points (..., B), points on the open ends added."""
         eps, t, x, walls = Walls.add(self, eps, t, x)  # type: ignore[arg-type]
         flight = self.flight
-        one = torch.ones_like(t)
-        streamed = flight.moments_with_slopes(t, x)
+        split = [5, 3, self.inputs - 3, 6 * (self.known is not None)]
+        streamed, sizes, simple, known = self.kept(eps, t, x).split(split, dim=-1)
+        streamed = streamed.transpose(-1, -2)
         value, by_t = torch.func.jvp(flight.state, (streamed[..., 0, :, :],), (streamed[..., 1, :, :],))
         _, by_x = torch.func.jvp(flight.state, (streamed[..., 0, :, :],), (streamed[..., 2, :, :],))
         state = torch.stack([value, by_t, by_x], dim=-3).transpose(-1, -2)
         flown = None
         if self.known is not None:
-            more, beyond = with_tangents(self.known, eps, t, x).split(3, dim=-1)
+            more, beyond = known.split(3, dim=-1)
             state = state + more
             flown = self.flown(eps, t, state, beyond)
         base = with_tangents(self.jump_base, eps, t, x) if flight.similar else state
-        sizes, sizes_t = torch.func.jvp(lambda s: self.amplitudes(eps, s, x), (t,), (one,))
-        _, sizes_x = torch.func.jvp(lambda s: self.amplitudes(eps, t, s), (x,), (one,))
-        A, a, _ = torch.stack([sizes, sizes_t, sizes_x], dim=-3).unbind(-2)
+        A, a, rows = sizes.unbind(-1)
         shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
         shift[0] = self.offset
-        inputs = torch.cat([(state - shift) / self.spread, with_tangents(self.simple, eps, t, x)], dim=-1)
+        inputs = torch.cat([(state - shift) / self.spread, simple], dim=-1)
         resolved = self.resolved(eps, t, x)
         return Batch(
             inputs,
@@ -435,7 +445,7 @@ class Gas:
             base,
             A,
             a,
-            sizes[..., 2, :] / resolved,
+            rows[..., 0, :] / resolved,
             self.ease(eps, t, x) * resolved,
             streamed[..., 0, :, :].transpose(-1, -2).contiguous(),
             flown,
