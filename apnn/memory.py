@@ -2,7 +2,7 @@
 
 With n collocation points in m tasks, P parameters, L hidden layers of W, three directions (value, d_t, d_x) and 8 bytes a number:
 
-    points        3 n (inputs + 4 L W + 8 outputs)     activations that the reverse pass keeps, measured within a factor of two
+    points        3 n (inputs + L W + 6 outputs)       activations that the reverse pass of an `mlp` keeps, within a factor of two
     parameters    4 m P                                copies by task, gradients, momenta
     ssbroyden     P^2,  gauss_newton  n q P + 2 P^2    the inverse Hessian; the Jacobian of q residuals a point, and J^T J
 
@@ -26,7 +26,7 @@ def predicted_bytes(model: Model) -> dict[str, float]:
     options, outputs = model.options, model.formulation.outputs
     n, P = options.tasks * options.points, model.free.stop - model.free.start
     found = {
-        "points": 24.0 * n * (model.network.inputs + 4 * options.depth * options.width + 8 * outputs),
+        "points": 24.0 * n * (model.network.inputs + options.depth * options.width + 6 * outputs),
         "parameters": 32.0 * options.tasks * P,
     }
     if options.second_order == "gauss_newton":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from solvers.compile import source_hash
 
 #: the newest that are kept
-KEPT = 12
+KEPT = 6
 
 Array = NDArray[np.float64]
 
