@@ -64,6 +64,7 @@ from solvers.problem.case import Case
 
 from .features import harmonics, product, scales, with_tangents
 from .flight import Flight, Wave, maxwellian
+from .gaussian import COLDEST, tensor_of
 from .kept import Kept
 from .quadrature import half_range_maxwell
 from .sampling import times
@@ -84,8 +85,6 @@ INNER = 0.3
 REACHED = 1e-3
 #: weight of a row on an end
 WALL = 3.0
-#: a temperature is never less than so much of the coldest
-COLDEST = 1e-3
 #: earliest share of t_end where the logarithmic part of the times begins for jumping data
 EARLY = 1e-5
 
@@ -123,27 +122,6 @@ class Solution:
 
     W: Tensor
     C: Tensor
-
-
-def realizable(excess: Tensor, nu: float) -> Tensor:
-    """Theta11/T - 1 in two dimensions, within [-1, 1] for every positive f; smoothly less beyond, so that 1 + nu excess > 0."""
-    room = 0.5 * (1.0 / abs(nu) - 1.0)
-    return excess.clamp(-1.0, 1.0) + room * torch.tanh(torch.relu(excess.abs() - 1.0) / room) * excess.sign()
-
-
-def tensor_of(T: Tensor, along: Tensor, d: int, nu: float) -> tuple[Tensor, Tensor]:
-    """Temperatures along and across x of the equilibrium of a gas with temperature T and stress Theta11 = along."""
-    T11 = T * (1.0 + nu * realizable(along / T - 1.0, nu)) if nu else T
-    return T11, (d * T - T11) / (d - 1.0) if nu else T
-
-
-def equilibrium_of(
-    rho: Tensor, momentum: Tensor, energy: Tensor, second: Tensor, d: int, nu: float, cold: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """rho, u, T11, T22 of the equilibrium with the moments <(1, v, e, v^2)>; `cold` is far below any temperature there is."""
-    u = momentum / rho
-    T = ((2.0 * energy / rho - u**2) / d).clamp_min(COLDEST * cold)
-    return rho, u, *tensor_of(T, second / rho - u**2, d, nu)
 
 
 class Gas:

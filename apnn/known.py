@@ -50,7 +50,7 @@ from solvers.problem.status import NumericalError
 from .collided import Collided, split
 from .flight import Flight
 from .fronts import SMEARED
-from .gas import equilibrium_of
+from .gaussian import equilibrium_of
 from .stored import stored
 from .table import Table
 

@@ -11,7 +11,8 @@ from scipy.special import erfc
 from apnn.flight import Flight
 from apnn.formulations.bgk_conservation import Formulation as BGK
 from apnn.formulations.esbgk_conservation import Formulation as ESBGK
-from apnn.gas import Solution, realizable
+from apnn.gas import Solution
+from apnn.gaussian import realizable
 from apnn.networks.mlp import Network
 from solvers.limits.euler import finite_differences
 from solvers.problem.read import read_case
