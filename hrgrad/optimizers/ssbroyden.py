@@ -22,7 +22,7 @@ in the factored form
 
 and are worked into the base B by one matrix product when U is full. Since p = -H g_k is known, Hy = H g_{k+1} + p, and
 the new direction follows from H g_{k+1} by the rank-two formula itself: an iteration reads B ONCE (P^2 multiplications;
-in float64 on a CPU one half of it) and writes 1/memory of it. Exactly the textbook iterates, up to rounding.
+in float64 on one CPU thread one half of it) and writes 1/memory of it. Exactly the textbook iterates, up to rounding.
 
 **First trial.** With H scaled up by 1 / tau the unit step is too long most of the time where the loss is far from
 quadratic, and a search from there costs two evaluations. The first trial is min(1, ``stretch`` times the last accepted
@@ -150,8 +150,11 @@ def _product(state: State, x: Tensor) -> Tensor:
 
 
 def _symmetric(B: Tensor, x: Tensor) -> Tensor:
-    """B x. Reading B is what it costs, and on a CPU one half of it says everything."""
-    if B.device.type != "cpu" or B.dtype != torch.float64:
+    """B x. Reading B is what it costs, and on one CPU thread one half of it says everything.
+
+    With several, SciPy's and torch's would wait for each other: a step of P = 2300 took twice as long.
+    """
+    if B.device.type != "cpu" or B.dtype != torch.float64 or torch.get_num_threads() > 1:
         return B @ x
     return torch.from_numpy(dsymv(1.0, B.numpy().T, x.numpy(), lower=1))
 
