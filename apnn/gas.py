@@ -240,6 +240,10 @@ class Gas:
         """How far x lies to the right of a wave."""
         return x - self.flight.place_of(wave, t)
 
+    def within(self, wave: Wave, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """1 in the middle of a wave, nothing outside of its thickness."""
+        return 1.0 - torch.tanh(0.5 * self.behind(wave, t, x) / self.wave_width(wave, eps, t)) ** 2
+
     def layer(self, eps: Tensor) -> Tensor:
         return LAYER * self.flight.hot**0.5 * eps
 
@@ -355,8 +359,7 @@ class Gas:
             for wave in flight.waves:
                 if wave.shock:
                     width = self.wave_width(wave, eps, t)
-                    bump = 1.0 - torch.tanh(0.5 * self.behind(wave, t, x) / width) ** 2
-                    factor = factor + bump * fan / (4.0 * width)
+                    factor = factor + self.within(wave, eps, t, x) * fan / (4.0 * width)
         for side in self.reached:
             layer = self.layer(eps)
             factor = factor + torch.exp(-self.away(side, x) / layer) * self.conduction(eps, t) / layer
@@ -370,8 +373,7 @@ class Gas:
         share = (eps * self.flight.hot**0.5 / self.known.cell).clamp_max(1.0) ** 2
         for wave in self.flight.waves:
             if wave.course is not None:
-                bump = 1.0 - torch.tanh(0.5 * self.behind(wave, t, x) / self.wave_width(wave, eps, t)) ** 2
-                found = found * (1.0 - bump * (1.0 - share))
+                found = found * (1.0 - self.within(wave, eps, t, x) * (1.0 - share))
         return found
 
     def wall(self, side: str, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -612,18 +614,19 @@ class Gas:
         collided, cells = self.known.collided, self.known.cells_for(eps)
         times = t.unique()
         times = times[times > 0.0]
-        levels = collided.needed(eps, times.numpy())
-        then, there = torch.meshgrid(torch.as_tensor(self.known.t[levels]), torch.as_tensor(cells), indexing="ij")
+        levels = collided.needed(eps, times.cpu().numpy())
+        grid = (torch.as_tensor(axis, device=t.device) for axis in (self.known.t[levels], cells))
+        then, there = torch.meshgrid(*grid, indexing="ij")
         found = network(torch.full_like(there, eps).flatten(), then.flatten(), there.flatten())
         along = found["T"] * (1.0 + found["A"]) if self.nu else found["T"]
         state = [found["rho"], found["u"], *tensor_of(found["T"], along, self.d, self.nu)]
         states = np.ones((len(collided.ages), len(cells), 4))
-        states[levels] = torch.stack(state, dim=-1).reshape(*there.shape, 4).numpy()
+        states[levels] = torch.stack(state, dim=-1).reshape(*there.shape, 4).cpu().numpy()
         for time in times:
             here = (t == time).nonzero()[:, 0]
             here = here[x[here].argsort()]
-            moments = collided.moments(eps, cells, states, time[None].numpy(), x[here].numpy())
-            G = torch.as_tensor(np.stack(fluxes(moments[0], self.d)[:5]))
+            moments = collided.moments(eps, cells, states, time[None].cpu().numpy(), x[here].cpu().numpy())
+            G = torch.as_tensor(np.stack(fluxes(moments[0], self.d)[:5]), device=t.device)
             then = torch.full_like(x[here], float(time))
             for name, value in self.fields_from(
                 G, self.flight.moments(then, x[here]), torch.full_like(then, eps), then

@@ -1,8 +1,9 @@
 """Arrays that are dear to make, kept for the next process beside the compiled kernels."""
 
+import contextlib
 import hashlib
+import io
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import scipy
 from numpy.typing import NDArray
 
 from solvers.compile import source_hash
+from solvers.problem.result import atomic_write
+from solvers.problem.status import KineticError
 
 #: the newest that are kept
 KEPT = 6
@@ -31,23 +34,11 @@ def stored(name: str, key: object, make: Callable[[], Array]) -> Array:
         found: Array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         found = make()
-        _write(path, found)
+        content = io.BytesIO()
+        np.save(content, found, allow_pickle=False)
+        with contextlib.suppress(KineticError, OSError):
+            atomic_write(path, content.getvalue())
+            others = folder.glob(f"{name}-*.npy")
+            for old in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True)[KEPT:]:
+                old.unlink(missing_ok=True)
     return found
-
-
-def _write(path: Path, array: Array) -> None:
-    """Atomically; then the oldest of the same name go."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, array, allow_pickle=False)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        others = path.parent.glob(f"{path.stem.split('-')[0]}-*.npy")
-        for old in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True)[KEPT:]:
-            old.unlink(missing_ok=True)
-    except OSError:
-        return
