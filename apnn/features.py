@@ -29,17 +29,6 @@ def scales(eps: Tensor, t: Tensor, layer: Tensor, t_end: float, floor: float = 0
     return [t / (t + 5.0 * layer), eps / (eps + 0.2), (eps + floor).log10() / 4.0 + 0.5, 2.0 * t / t_end - 1.0]
 
 
-def tangents(function: Callable[..., Tensor], *places: Tensor) -> list[Tensor]:
-    """Value of a function of (t, x[, y]) at points (..., B) and its derivative in each of them."""
-    one = torch.ones_like(places[0])
-    zero = torch.zeros_like(one)
-    found = []
-    for k in range(len(places)):
-        value, slope = torch.func.jvp(function, places, tuple(one if i == k else zero for i in range(len(places))))
-        found += [slope] if found else [value, slope]
-    return found
-
-
 def with_tangents(features: Features, eps: Tensor, *places: Tensor) -> Tensor:
     """Features of eps, t, x[, y] and their derivatives in t, x[, y] at points (..., B): (..., S, B, features), no graph."""
     count = len(places)

@@ -43,7 +43,7 @@ from solvers.problem.status import BadInput
 
 from .crowding import Crowd, Even, Log, Piece
 from .expression import evaluate
-from .features import scales
+from .features import scales, with_tangents
 from .lift import Known
 from .lift import Lift as LiftBase
 from .quadrature import half_range, unit_range
@@ -209,21 +209,17 @@ class Lift(LiftBase):
         """Diffusion length l."""
         return 2.0 * torch.sqrt(t / (3.0 * wall.sigma) + (eps / wall.sigma) ** 2)
 
-    def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """A and G."""
+    def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """A and G side by side, (..., B, 2)."""
         A = self.driven * t
         for wall in self.walls.values():
             s = wall.sign * (x - wall.at)
             h = -torch.expm1(-wall.sigma * t / eps**2)
             A = A + abs(wall.limit) * h * torch.exp(-s / self.length(wall, eps, t))
-        return A, A / torch.sqrt(self.coefficient("sigma_s", x) * t + eps**2)
+        return torch.stack([A, A / torch.sqrt(self.coefficient("sigma_s", x) * t + eps**2)], dim=-1)
 
     def known(self, eps: Tensor, t: Tensor, x: Tensor) -> Known:
-        one = torch.ones_like(x)
-        zero = torch.zeros_like(x)
-        value, by_t = torch.func.jvp(lambda r: self.amplitudes(eps, r, x), (t,), (one,))
-        _, by_x = torch.func.jvp(lambda r: self.amplitudes(eps, t, r), (x,), (one,))
-        A, G = (torch.stack(parts, dim=-2) for parts in zip(value, by_t, by_x, strict=True))
+        A, G = (values.contiguous() for values in with_tangents(self.amplitudes, eps, t, x).unbind(-1))
         sigma_s, sigma_a = self.coefficient("sigma_s", x), self.coefficient("sigma_a", x)
         S, M = self.source(t, x), None
         size = self.driven * (t + eps**2)
@@ -244,10 +240,10 @@ class Lift(LiftBase):
                 M = -anisotropic if M is None else M - anisotropic
         late = t + eps**2
         weights = late / size, torch.sqrt(t / (sigma_s + eps**2) + eps**2) / size, self.crowd(eps, t).density(x)
-        return Known(torch.stack([zero, zero, zero], dim=-2), A, G.unsqueeze(-1), S, M, sigma_s, sigma_a, *weights)
+        return Known(torch.zeros_like(A), A, G.unsqueeze(-1), S, M, sigma_s, sigma_a, *weights)
 
     def base(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        A, G = self.amplitudes(eps, t, x)
+        A, G = self.amplitudes(eps, t, x).unbind(-1)
         return torch.zeros_like(A), A, G.unsqueeze(-1)
 
     def lifted(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

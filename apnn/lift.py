@@ -25,6 +25,7 @@ from torch import Tensor
 from solvers.problem.case import Case
 
 from .expression import evaluate
+from .features import with_tangents
 from .sampling import times
 
 
@@ -103,10 +104,7 @@ class Lift(ABC):
 
     def remainder(self, f: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """f - f_lift with d_t, d_x along axis -3, from those of f on the nodes."""
-        one = torch.ones_like(t)
-        value, by_t = torch.func.jvp(lambda s: self.flight(eps, s, x), (t,), (one,))
-        _, by_x = torch.func.jvp(lambda s: self.flight(eps, t, s), (x,), (one,))
-        return f - torch.stack([value, by_t, by_x], dim=-3)
+        return f - with_tangents(self.flight, eps, t, x)
 
     def head(self) -> Tensor:
         """Matrix (outputs, v) that turns network outputs into ghat on the nodes, without mean."""

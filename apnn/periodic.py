@@ -31,6 +31,7 @@ from solvers.problem.status import BadInput
 
 from .expression import evaluate
 from .features import scales
+from .kept import Kept
 from .lift import Known
 from .lift import Lift as LiftBase
 from .quadrature import full_range, unit_range
@@ -62,6 +63,7 @@ class Lift(LiftBase):
             raise BadInput(
                 "train.formulation: with periodic ends an initial f that depends on v needs constant sigma_s, sigma_a, source"
             )
+        self.kept = Kept(self.carried)
         self.closed = not mixing and self.sigma_a == 0.0 and float(Q.abs().max()) == 0.0
         found, phases = self.modes(f0.cpu().numpy(), mixing)
         complete = 0 < len(found) <= MODES
@@ -137,13 +139,7 @@ class Lift(LiftBase):
     def known(self, eps: Tensor, t: Tensor, x: Tensor) -> Known:
         one = torch.ones_like(x)
         zero = torch.zeros_like(x)
-
-        def resting(s: Tensor) -> Tensor:
-            rho = self.initial_density(s) + t * self.growth(s)
-            return rho if self.isotropic else rho + self.layer(eps, t, s)
-
-        rho, rho_x = torch.func.jvp(resting, (x,), (one,))
-        collided = zero if self.isotropic else self.sigma_s / eps**2 * (self.flight(eps, t, x) @ self.w)
+        rho, rho_x, collided = self.kept(eps, t, x).squeeze(-3).unbind(-1)
         rho_t = self.growth(x) + collided
         E = torch.exp(-self.sigma_s * t / eps**2)
         h = -torch.expm1(-self.sigma_s * t / eps**2)
@@ -153,6 +149,17 @@ class Lift(LiftBase):
         weights = 1.0 / (h * self.size_R), one / self.size_g, one
         S = self.source(t, x) + collided
         return Known(torch.stack([rho, rho_t, rho_x], dim=-2), A, G, S, None, sigma_s, sigma_a, *weights)
+
+    def carried(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        """rho_b, d_x rho_b and what collides out of f_lift, side by side (1, B, 3)."""
+
+        def resting(s: Tensor) -> Tensor:
+            rho = self.initial_density(s) + t * self.growth(s)
+            return rho if self.isotropic else rho + self.layer(eps, t, s)
+
+        rho, rho_x = torch.func.jvp(resting, (x,), (torch.ones_like(x),))
+        flown = torch.zeros_like(x) if self.isotropic else self.flight(eps, t, x) @ self.w
+        return torch.stack([rho, rho_x, self.sigma_s / eps**2 * flown], dim=-1)[None]
 
     def base(self, eps: Tensor, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = -torch.expm1(-self.sigma_s * t / eps**2)

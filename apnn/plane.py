@@ -40,7 +40,7 @@ from solvers.problem.velocity.circle_gauss import VelocitySet
 
 from .crowding import Crowd, Even, Log, Piece
 from .expression import evaluate
-from .features import scales, tangents
+from .features import scales, with_tangents
 from .inflow import EARLY, young
 from .lift import Known
 from .quadrature import unit_range
@@ -168,8 +168,8 @@ class Plane:
         time = torch.log10(t + eps**2) / 4.0 + 1.0
         return torch.stack([*columns, *scales(eps, t, eps**2 / self.sigma, self.t_end, self.floor), time], dim=-1)
 
-    def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """A (..., B) and G (..., B, outputs)."""
+    def amplitudes(self, eps: Tensor, t: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """A and G side by side, (..., B, 1 + outputs)."""
         length, thin = self.length(eps, t), EXTRAPOLATION * eps / self.sigma
         A, lit, old = self.driven * t, torch.zeros_like(t), -torch.expm1(-self.sigma * t / eps**2)
         centred = []
@@ -185,13 +185,12 @@ class Plane:
         one = torch.ones_like(G).unsqueeze(-1)
         for odd, coordinate in zip(self.odd, centred, strict=True):
             one = one * torch.where(odd, coordinate.unsqueeze(-1), 1.0)
-        return A + lit, G.unsqueeze(-1) * one
+        return torch.cat([(A + lit).unsqueeze(-1), G.unsqueeze(-1) * one], dim=-1)
 
     def known(self, eps: Tensor, t: Tensor, x: Tensor, y: Tensor) -> Known:
         """Everything the residuals need."""
-        places = (t, x, y)
-        A = torch.stack(tangents(lambda *p: self.amplitudes(eps, *p)[0], *places), dim=-2)
-        G = torch.stack(tangents(lambda *p: self.amplitudes(eps, *p)[1], *places), dim=-3)
+        both = with_tangents(self.amplitudes, eps, t, x, y)
+        A, G = both[..., 0].contiguous(), both[..., 1:].contiguous()
         sigma_s, sigma_a = self.coefficient("sigma_s", x, y), self.coefficient("sigma_a", x, y)
         S = self.source(t, x, y) + sigma_s / eps**2 * self.lifted(eps, t, x, y)[0]
         size = self.driven * (t + eps**2) + self.bright

@@ -22,7 +22,7 @@ from torch import Tensor
 from solvers.problem.case import Case
 
 from ..crowding import thinned
-from ..features import product, tangents, with_tangents
+from ..features import product, with_tangents
 from ..lift import Known
 from ..plane import SIDES, Plane
 from ..slab import SHARE, WALL
@@ -87,8 +87,7 @@ class Formulation:
 
     def solution_of(self, f: Tensor, batch: Batch) -> Solution:
         """The unknowns of a given f on the directions with d_t, d_x, d_y, (..., 4, B, v)."""
-        lift = tangents(lambda *places: self.lift.flight(batch.eps, *places), batch.t, batch.x, batch.y)
-        rest = f - torch.stack(lift, dim=-3)
+        rest = f - with_tangents(self.lift.flight, batch.eps, batch.t, batch.x, batch.y)
         rho = rest @ self.w
         return Solution(rho, (rest - rho.unsqueeze(-1)) / batch.eps.unsqueeze(-1))
 
@@ -113,7 +112,8 @@ class Formulation:
 
     def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """rho and J = <omega f>/eps at points (..., B) from the network's values (..., 1, B, 1 + directions)."""
-        A, G = self.lift.amplitudes(eps, t, x, y)
+        both = self.lift.amplitudes(eps, t, x, y)
+        A, G = both[..., 0], both[..., 1:]
         rho, J1, J2 = self.lift.lifted(eps, t, x, y)
         g = (G * outputs[..., 0, :, 1:]) @ self.lift.head
         return {

@@ -8,13 +8,14 @@ import torch
 from scipy.linalg import expm
 
 from apnn.carriers import Carriers
-from apnn.features import tangents, with_tangents
+from apnn.features import with_tangents
 from apnn.formulations.semiconductor_micro_macro import MACRO, Solution
 from apnn.options import train_options_model
 from apnn.train import Model, predict, train
 from solvers.limits.drift_diffusion import Limit
 from solvers.problem.status import BadInput
 from tests.apnn import shipped
+from tests.tangents import tangents
 
 read = partial(shipped.read, "diode")
 SMALL = {"points": 16, "tasks": 4, "width": 8, "velocities": 8, "steps": 3, "second_steps": 5, "method": "ls"}

@@ -2,8 +2,9 @@
 
 import torch
 
-from apnn.features import tangents, with_tangents
+from apnn.features import with_tangents
 from apnn.kept import Kept
+from tests.tangents import tangents
 
 
 def test_values_are_those_of_the_function_and_only_new_points_are_computed():

@@ -10,12 +10,12 @@ import pytest
 import torch
 from scipy.linalg import expm
 
-from apnn.features import tangents
 from apnn.model import Model
 from apnn.options import equation_of, train_options_model
 from apnn.precision import cast
 from kinetic_cli.kinds import KINDS
 from solvers.problem.read import read_case
+from tests.tangents import tangents
 
 CASES = Path(__file__).parents[2] / "cases"
 NAMES = KINDS["formulations"].names()
