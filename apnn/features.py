@@ -8,6 +8,7 @@ tau (training.md 2.2).
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,21 @@ def with_tangents(features: Features, eps: Tensor, *places: Tensor) -> Tensor:
     return torch.cat([value[:1], slopes]).movedim(0, -3).detach()
 
 
+def by_column(f: Tensor) -> Tensor:
+    """The same (..., n) with its columns one after the other in memory, as networks give them (`network.linear`)."""
+    return f.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
+def columns(*parts: Tensor) -> Tensor:
+    """Parts (...) as the columns of one tensor (..., n), one after the other in memory."""
+    return torch.stack(parts).movedim(0, -1)
+
+
+def split_columns(f: Tensor, *counts: int) -> list[Tensor]:
+    """The first columns of (..., n), the next and so on; gradients keep their columns one after the other in memory."""
+    return [part.movedim(0, -1) for part in f.movedim(-1, 0).split(counts)]
+
+
 def value_and_slopes(f: Tensor, axis: int = -3) -> tuple[Tensor, ...]:
     """The first entry of `axis` and the others; the gradient of both is one concatenation, that of two slices pads with zeros."""
     return f.split([1, f.shape[axis] - 1], axis)
@@ -47,5 +63,35 @@ def value_and_slopes(f: Tensor, axis: int = -3) -> tuple[Tensor, ...]:
 
 def product(a: Tensor, b: Tensor, axis: int = -3) -> Tensor:
     """Value and derivatives of a b from those of a and b along `axis`, the value first."""
-    (a0, a_), (b0, b_) = (value_and_slopes(f, axis) for f in (a, b))
-    return torch.cat([a0 * b0, a_ * b0 + a0 * b_], dim=axis)
+    if torch.compiler.is_compiling():  # a compiler fuses these, and cannot look into the rule
+        (a0, a_), (b0, b_) = (value_and_slopes(f, axis) for f in (a, b))
+        return torch.cat([a0 * b0, a_ * b0 + a0 * b_], dim=axis)
+    found: Tensor = _Product.apply(a, b, axis)
+    return found
+
+
+class _Product(torch.autograd.Function):
+    """(a, da), (b, db) -> (a b, b da + a db); back g, dg -> (b g + sum db dg, b dg) for a, the same with a for b."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, axis: int) -> Tensor:
+        ctx.save_for_backward(a, b)
+        ctx.axis = axis
+        (a0, a_), (b0, _) = (value_and_slopes(f, axis) for f in (a, b))
+        found = a0 * b
+        value_and_slopes(found, axis)[1].addcmul_(a_, b0)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        def back(b: Tensor, a: Tensor) -> Tensor:
+            (b0, *b_), (_, *dg) = b.split(1, ctx.axis), g.split(1, ctx.axis)
+            found = b0 * g
+            value = found.narrow(ctx.axis, 0, 1)
+            for db, slope in zip(b_, dg, strict=True):
+                value.addcmul_(db, slope)
+            return found.sum_to_size(a.shape)
+
+        a, b = ctx.saved_tensors
+        needs_a, needs_b, _ = ctx.needs_input_grad
+        return back(b, a) if needs_a else None, back(a, b) if needs_b else None, None

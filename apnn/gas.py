@@ -62,10 +62,11 @@ from torch import Tensor
 
 from solvers.problem.case import Case
 
-from .features import harmonics, product, scales, with_tangents
+from .features import by_column, columns, harmonics, product, scales, split_columns, value_and_slopes, with_tangents
 from .flight import Flight, Wave, maxwellian
 from .gaussian import COLDEST, tensor_of
 from .kept import Kept
+from .network import linear
 from .quadrature import half_range_maxwell
 from .sampling import times
 from .slab import Walls
@@ -102,7 +103,12 @@ class Batch:
     a: Tensor  # (..., 3, B): amplitude of ghat
     size: Tensor  # (..., B): a, what the kinetic rows are divided by
     ease: Tensor  # (..., B): factor of the conservation laws' rows
-    streamed: Tensor  # (..., B, 5): U_F, second moment, energy flux
+    h: Tensor  # (..., B): 1 - E
+    far: Tensor  # (..., B): eps h
+    relax: Tensor  # (..., B): E/(eps h)
+    free: Tensor  # (..., B, 5): E U_F, second moment, energy flux
+    unit: Tensor  # (..., B): the known rho where waves have parted, else 1: rows are relative to it
+    weights: Tensor  # (..., 3, B, components v): of C, C_t, C_x in the kinetic rows
     flown: "Flown | None"
     walls: Walls
 
@@ -122,6 +128,29 @@ class Solution:
 
     W: Tensor
     C: Tensor
+
+
+class _Correction(torch.autograd.Function):
+    """C with d_t, d_x -> its part of the kinetic rows (..., B, v), <v m C_x> (..., B, 3), and <v^2 C> (..., B, 1) if asked for."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, C: Tensor, weights: Tensor, flux: Tensor, second: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        ctx.save_for_backward(weights, flux, second)
+        row = weights[..., 0, :, :] * C[..., 0, :, :]
+        for k in (1, 2):
+            row.addcmul_(weights[..., k, :, :], C[..., k, :, :])
+        return row, linear(C[..., 2, :, :], flux), None if second is None else linear(C[..., 0, :, :], second)
+
+    @staticmethod
+    def backward(ctx: Any, row: Tensor, flux_x: Tensor, stress: Tensor | None) -> tuple[Tensor | None, ...]:
+        weights, flux, second = ctx.saved_tensors
+        found = weights * row.unsqueeze(-3)
+        found[..., 2, :, :].add_(linear(flux_x, flux.T))
+        if stress is not None:
+            found[..., 0, :, :].add_(linear(stress, second.T))
+        return found, None, None, None
 
 
 class Gas:
@@ -178,6 +207,11 @@ class Gas:
         self.flux = weights * speeds * powers  # <v m C> = C @ flux
         self.second = weights[:, 0] * torch.cat([self.v**2, zero][: self.components])
         self.conserve = weighted
+        # ln of a Gaussian is a polynomial in v: its powers, and those of its derivative along d_t + v d_x, (powers, components v)
+        self.speeds = v = speeds[:, 0]
+        unit, after = torch.ones_like(v), torch.cat([zero, one])[: len(v)]
+        self.squares = torch.stack([unit, v, v**2, after][: 2 + self.components])
+        self.cubes = torch.stack([unit, v, v**2, v**3, after, v * after][: 2 + 2 * self.components])
         x = torch.linspace(self.low, self.high, 401, dtype=torch.float64, device=device)
         data = torch.stack(flight.initial(x))
         data = torch.stack([data[0].log(), data[1], data[2].log()], dim=-1)
@@ -417,17 +451,28 @@ class Gas:
         shift[0] = self.offset
         inputs = torch.cat([(state - shift) / self.spread, simple], dim=-1)
         resolved = self.resolved(eps, t, x)
+        size = rows[..., 0, :] / resolved
+        E, h = torch.exp(-t / eps), -torch.expm1(-t / eps)
+        unit = base[..., 0, :, 0].exp() if self.parted else torch.ones_like(t)
+        far = eps * h
+        row = self.row_weight / (size * unit).unsqueeze(-1)
+        later = far.unsqueeze(-1) * row
         return Batch(
             inputs,
             t,
             eps,
             x,
-            base,
-            A,
-            a,
-            rows[..., 0, :] / resolved,
+            by_column(base),
+            A.contiguous(),
+            a.contiguous(),
+            size,
             self.ease(eps, t, x) * resolved,
-            streamed[..., 0, :, :].transpose(-1, -2).contiguous(),
+            h,
+            far,
+            E / far,
+            by_column((E.unsqueeze(-2) * streamed[..., 0, :, :]).transpose(-1, -2)),
+            unit,
+            by_column(torch.stack([row, later, self.speeds * later], dim=-3)),
             flown,
             walls,
         )
@@ -452,17 +497,17 @@ class Gas:
         T = ((2.0 * energy / rho - u**2) / self.d).clamp_min(floor)
         T11 = (second / rho - u**2).clamp_min(floor) if self.nu else T
         T22 = ((self.d * T - T11) / (self.d - 1.0)).clamp_min(floor) if self.nu else T
-        M, DM = self.streaming(W, W_t, W_x)
         push = torch.cat([torch.zeros_like(C_x[..., :1]), C_x[..., :2]], dim=-1)
-        return Flown(push, C[..., 0], self.equilibrium(rho, u, T11, T22) - M - far * DM)
+        rest = self.equilibrium(rho, u, T11, T22) - self.streaming(state, far[..., 0])
+        return Flown(by_column(push), C[..., 0].contiguous(), rest)
 
     # --- unknowns and residuals
 
     def ansatz(self, outputs: Tensor, batch: Batch) -> Solution:
         """Physical unknowns from the network's outputs (..., 3, B, 3 + v)."""
-        N, g = outputs.split([3, outputs.shape[-1] - 3], -1)
-        W = batch.base + product(batch.A.unsqueeze(-1), N, -3)
-        return Solution(W, product(batch.a.unsqueeze(-1), g @ self.project, -3))
+        N, g = split_columns(outputs, 3, outputs.shape[-1] - 3)
+        W = batch.base + product(batch.A.unsqueeze(-1), N)
+        return Solution(W, product(batch.a.unsqueeze(-1), linear(g, self.project)))
 
     def solution_of(self, f: Tensor, batch: Batch) -> Solution:
         """The unknowns of a given f on the nodes with d_t, d_x, (..., 3, B, v)."""
@@ -483,87 +528,87 @@ class Gas:
         return Solution(W, C)
 
     def equilibrium(self, rho: Tensor, u: Tensor, along: Tensor, across: Tensor) -> Tensor:
-        """The components of the Gaussian with temperatures along and across x, (..., B, v)."""
-        M = maxwellian(rho.unsqueeze(-1), u.unsqueeze(-1), along.unsqueeze(-1), self.v)
-        return M if self.components == 1 else torch.cat([M, 2.0 * across.unsqueeze(-1) * M], dim=-1)
+        """The components of the Gaussian with temperatures along and across x, (..., B, components v)."""
+        return self.gaussian(rho.log(), u, along.log(), across.log())
 
-    def streaming(self, W: Tensor, W_t: Tensor, W_x: Tensor) -> tuple[Tensor, Tensor]:
-        """M[W] and DM[W] on the nodes, (..., B, components v)."""
-        (ln_rho, u, ln_T), (rt, ut, Tt), (rx, ux, Tx) = (part.unsqueeze(-1).unbind(-2) for part in (W, W_t, W_x))
-        T, v = ln_T.exp(), self.v
-        M = maxwellian(ln_rho.exp(), u, T, v)
-        c = v - u
-        z = c / T
-        heating = Tt + v * Tx
-        DM = M * ((rt + v * rx) + z * (ut + v * ux) + 0.5 * (c * z - 1.0) * heating)
-        if self.components == 1:
-            return M, DM
-        return torch.cat([M, 2.0 * T * M], dim=-1), torch.cat([DM, 2.0 * T * (DM + M * heating)], dim=-1)
+    def gaussian(self, ln_rho: Tensor, u: Tensor, ln_along: Tensor, ln_across: Tensor) -> Tensor:
+        """The same of logarithms: ln rho - ln(2 pi T)/2 - (v - u)^2/2T, and ln 2T more in the second component."""
+        b = torch.exp(-ln_along)
+        constant = ln_rho - 0.5 * (ln_along + b * u**2) - 0.5 * math.log(2.0 * math.pi)
+        powers = [constant, b * u, -0.5 * b, ln_across + math.log(2.0)]
+        return linear(columns(*powers[: 2 + self.components]), self.squares).exp()
 
-    def whole(
-        self,
-        rho: Tensor,
-        u: Tensor,
-        T: Tensor,
-        C: Tensor,
-        E: Tensor,
-        h: Tensor,
-        streamed: Tensor,
-        stress: Tensor | float = 0.0,
-    ) -> Any:
-        """rho, u, T, Theta11 of f = E F + h (M[W] + C), and with <v^2 C> = `stress` beside that of C."""
-        energy = 0.5 * rho * (u**2 + self.d * T)
-        total = E * streamed[..., 0] + h * rho
-        velocity = (E * streamed[..., 1] + h * rho * u) / total
-        heat = 2.0 * (E * streamed[..., 2] + h * energy) / total
-        temperature = ((heat - velocity**2) / self.d).clamp_min(COLDEST * self.flight.cold)
-        if self.components == 1:
+    def streaming(self, W: Tensor, far: Tensor) -> Tensor:
+        r"""M[W] + far DM[W] on the nodes, (..., B, components v); `far` (..., B).
+
+        With dots for d_t or d_x, d ln M = (ln rho)' + (v-u) u'/T + ((v-u)^2/T - 1) (ln T)'/2, and (ln T)' more in the second
+        component.
+        """
+        value, slopes = value_and_slopes(W.movedim(-1, 0), -2)
+        (ln_rho, u, ln_T), (r, m, e) = value, slopes * far.unsqueeze(-2)
+        b = torch.exp(-ln_T)
+        w = b * u
+        (t0, x0), (t1, x1), (t2, x2), (e_t, e_x) = (
+            part.unbind(-2) for part in (r - w * m + 0.5 * (w * u - 1.0) * e, b * m - w * e, 0.5 * b * e, e)
+        )
+        powers = [1.0 + t0, t1 + x0, t2 + x1, x2, e_t, e_x]
+        change = linear(columns(*powers[: 2 + 2 * self.components]), self.cubes)
+        return self.gaussian(*(part.squeeze(-2) for part in (ln_rho, u, ln_T, ln_T))) * change
+
+    def whole(self, rho: Tensor, u: Tensor, energy: Tensor, second: Tensor | None, batch: Batch) -> Any:
+        """rho, u, T, Theta11 of f = E F + h G from rho, u, the energy a particle and <v^2 G>; T for Theta11 without that."""
+        free, rho = batch.free.movedim(-1, 0), batch.h * rho
+        total = free[0] + rho
+        velocity = (free[1] + rho * u) / total
+        square = velocity**2
+        temperature = ((2.0 * (free[2] + rho * energy) / total - square) / self.d).clamp_min(COLDEST * self.flight.cold)
+        if second is None:
             return total, velocity, temperature, temperature
-        second = E * streamed[..., 3] + h * (rho * (u**2 + T) + C @ self.second + stress)
-        return total, velocity, temperature, second / total - velocity**2
+        return total, velocity, temperature, (free[3] + batch.h * second) / total - square
 
     def residuals(self, solution: Solution, batch: Batch) -> dict[str, Tensor]:
         """Residual rows by name: (..., B), (..., B, v) and (..., end points, entering nodes)."""
-        eps, d = batch.eps, self.d
-        E = torch.exp(-batch.t / eps)
-        h = -torch.expm1(-batch.t / eps)
-        (W, W_t, W_x), (C, C_t, C_x) = solution.W.unbind(-3), solution.C.unbind(-3)
-        ln_rho, u, ln_T = W.unbind(-1)
+        d = self.d
+        value, slopes = value_and_slopes(solution.W.movedim(-1, 0), -2)
+        (ln_rho, u, ln_T), (by_t, by_x) = value.squeeze(-2), slopes.unbind(-2)
         rho, T = ln_rho.exp(), ln_T.exp()
-        conserved = torch.stack([rho, rho * u, 0.5 * rho * (u**2 + d * T)], dim=-1)
+        energy = 0.5 * (u**2 + d * T)
 
-        (rt, ut, Tt), (rx, ux, Tx) = W_t.unbind(-1), W_x.unbind(-1)
-        mass = rho * (rt + rx * u + ux)
-        momentum = rho * (rt * u + ut + rx * (u**2 + T) + 2.0 * u * ux + T * Tx)
-        p = d + 2.0  # rho u (u^2 + (d+2) T)/2
-        energy_t = rt * (u**2 + d * T) + 2.0 * u * ut + d * T * Tt
-        energy_x = rx * u * (u**2 + p * T) + ux * (3.0 * u**2 + p * T) + p * u * T * Tx
-        euler = torch.stack([mass, momentum, 0.5 * rho * (energy_t + energy_x)], dim=-1)
-        relax = (E / (eps * h)).unsqueeze(-1) * (conserved - batch.streamed[..., :3])
-        flux_x = C_x @ self.flux if batch.flown is None else C_x @ self.flux + batch.flown.push
-        rows = (euler + flux_x + relax) * batch.ease.unsqueeze(-1)
-        unit = torch.ones_like(rho)
+        # Euler's equations of (ln rho, u, ln T), with d_t + u d_x, then of rho (1, u, (u^2 + d T)/2)
+        rx, ux, Tx = by_x
+        r, m, e = by_t + u * by_x
+        r, m, e = r + ux + batch.relax, m + T * (rx + Tx), e + (2.0 / d) * ux
+        momentum = u * r + m
+        euler = rho * torch.stack([r, momentum, 0.5 * (u * (momentum + m) + d * T * (e + r))])
+        second = self.second[:, None] if self.components > 1 else None
+        of_C, flux_x, stress = _Correction.apply(solution.C, batch.weights, self.flux, second)
+        beyond = flux_x - batch.free[..., :3] / batch.far.unsqueeze(-1)
+        if batch.flown is not None:
+            beyond = beyond + batch.flown.push
+        rows = (euler + beyond.movedim(-1, 0)) * (batch.ease / batch.unit)
         if self.parted:
-            unit, moving, hot = batch.base[..., 0, :, 0].exp(), batch.base[..., 0, :, 1], self.flight.hot
-            m0, m1, m2 = rows.unbind(-1)
-            inner = [m0, (m1 - moving * m0) / hot**0.5, (m2 - moving * m1 + 0.5 * moving**2 * m0) / hot]
-            rows = torch.stack(inner, dim=-1) / unit.unsqueeze(-1)
+            moving, hot = batch.base[..., 0, :, 1], self.flight.hot
+            m0, m1, m2 = rows
+            rows = torch.stack([m0, (m1 - moving * m0) / hot**0.5, (m2 - moving * m1 + 0.5 * moving**2 * m0) / hot])
 
-        M, DM = self.streaming(W, W_t, W_x)
-        stress = 0.0 if batch.flown is None else batch.flown.stress
-        total, velocity, temperature, along = self.whole(rho, u, T, C, E, h, batch.streamed, stress)
+        if stress is not None:
+            stress = rho * (u**2 + T) + stress[..., 0]
+            if batch.flown is not None:
+                stress = stress + batch.flown.stress
+        total, velocity, temperature, along = self.whole(rho, u, energy, stress, batch)
         mixed = self.equilibrium(total, velocity, *tensor_of(temperature, along, d, self.nu))
-        G = M + C
-        far = G - mixed + (eps * h).unsqueeze(-1) * (DM + C_t + self.v.repeat(self.components) * C_x)
+        far = self.streaming(solution.W, batch.far) - mixed
         if batch.flown is not None:
             far = far + batch.flown.rest
-        kinetic = far * (self.row_weight / (batch.size * unit).unsqueeze(-1))
-        named = dict(zip(CONSERVED, rows.unbind(-1), strict=True)) | {"kinetic": kinetic}
+        kinetic = of_C + batch.weights[..., 0, :, :] * far
+        named = dict(zip(CONSERVED, rows, strict=True)) | {"kinetic": kinetic}
         if batch.walls.ends:
             growth = batch.t / (batch.t + self.flight.t0)
-            weighted = WALL * self.wall_weight * (h / growth).unsqueeze(-1)
+            weighted = WALL * self.wall_weight * (batch.h / growth).unsqueeze(-1)
             for side, (here, nodes, value) in batch.walls.ends.items():
-                named[side] = (G[..., here, :][..., nodes] - value) * weighted[..., here, :][..., nodes]
+                M = self.gaussian(*(part[..., here] for part in (ln_rho, u, ln_T, ln_T)))
+                G = M + solution.C[..., 0, here, :]
+                named[side] = (G[..., nodes] - value) * weighted[..., here, :][..., nodes]
         return named
 
     def fields_of(self, outputs: Tensor, eps: Tensor, t: Tensor, x: Tensor) -> dict[str, Tensor]:

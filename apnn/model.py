@@ -145,10 +145,10 @@ class Model:
     def _squares(self, theta: Tensor, batch: Any, weights: Tensor | None) -> dict[str, Tensor]:
         found = {}
         for name, row in self.rows(theta, batch).items():
-            squares = row.square().flatten(2) if row.dim() > 2 else row.square().unsqueeze(-1)
+            squares = (row * row).flatten(2) if row.dim() > 2 else (row * row).unsqueeze(-1)
             if weights is not None and weights.shape == squares.shape[:2]:
                 squares = squares * weights.unsqueeze(-1)
-            found[name] = squares.flatten(1).mean(dim=1)
+            found[name] = squares.sum(dim=(1, 2)) / squares[0].numel()
         return found
 
     def squares_at_points(self, theta: Tensor, batch: Any) -> Tensor:

@@ -397,3 +397,17 @@ def test_a_pulse_between_equal_inflows_has_points_in_their_layers():
     t, x = formulation.stratify(eps, s, y)
     for side in formulation.reached:
         assert float((formulation.away(side, x) < formulation.conduction(eps, t)).double().mean()) > 0.08
+
+
+@pytest.mark.parametrize(("make", "name", "variant"), [(BGK, "bgk_riemann", "I"), (ESBGK, "esbgk_smooth", None)])
+def test_gradients_of_rows_are_those_of_differences(make, name, variant):
+    formulation = make(case_of(name, variant), 8)
+    eps, t, x = tensors([0.3, 0.02], [0.05, 0.08], [0.2, 0.3])
+    batch = formulation.prepare(eps, t, x)
+    generator = torch.Generator().manual_seed(2)
+    outputs = torch.randn(*batch.base.shape[:-1], formulation.outputs, dtype=torch.float64, generator=generator)
+
+    def rows(outputs):
+        return tuple(formulation.residuals(formulation.ansatz(0.3 * outputs, batch), batch).values())
+
+    assert torch.autograd.gradcheck(rows, outputs.requires_grad_())

@@ -209,7 +209,7 @@ def test_second_order_phase_with_losses_in_float32_follows_float64_and_resumes_e
 def test_losses_in_float32_become_float64_where_rounding_hides_the_decrease_and_the_curvature_stays():
     tiny = {"network": "separable", "width": 4, "tasks": 2, "points": 8}
     case, options = small(
-        "transport_periodic", steps=0, second_precision="float32", second_steps=1000, refresh=1000, **tiny
+        "transport_periodic", steps=0, second_precision="float32", second_steps=2000, refresh=2000, **tiny
     )
     *early, last = [copy.deepcopy(s) for s in train(case, options)]
     singles = [s.state["inner"]["single"] for s in (*early, last)]
