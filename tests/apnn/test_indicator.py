@@ -75,6 +75,24 @@ def test_nothing_is_known_at_first():
     assert np.isnan(worst(estimator.look(theta)))
 
 
+def test_the_row_that_fell_least_decides(monkeypatch):
+    """Behind a strong shock the kinetic row falls and the others stay: that says nothing of the error."""
+    model = Model(CASE, options(), "cpu")
+    first, second = (model.hold(model.initial(torch.Generator().manual_seed(seed))) for seed in (0, 1))
+    sizes = iter([(1.0, 0.3, 0.0), (0.1, 0.3, 0.0), (0.1, 0.03, 0.0)])
+
+    def rows(theta, batch):
+        return {str(k): torch.full((1, 5), size, dtype=torch.float64) for k, size in enumerate(next(sizes))}
+
+    monkeypatch.setattr(model, "rows", rows)
+    estimator = Estimator(model)
+    assert np.isnan(estimator.look(first)).all()
+    assert np.isnan(estimator.look(second)).all(), "the second row has not fallen"
+    (found,) = estimator.look(second)
+    moved, now = estimator.seen[0][0][0], estimator.seen[2][0][0]
+    assert found == pytest.approx(0.1 / 0.9 * np.linalg.norm(moved - now) / np.linalg.norm(now))
+
+
 @pytest.mark.parametrize("name", ["transport_inflow", "bgk_smooth"])
 def test_points_of_the_estimate_lie_in_the_domain(name):
     case = read_case(f"cases/{name}.toml")
