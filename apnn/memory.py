@@ -36,19 +36,22 @@ def predicted_bytes(model: Model) -> dict[str, float]:
     return found
 
 
+def memory(device: str) -> float:
+    """Bytes that the machine or the GPU has."""
+    if device == "cpu":
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return float(torch.cuda.mem_get_info()[1])
+
+
 def afford(model: Model) -> None:
     """BadInput that says what takes how much, if the machine or the GPU has less."""
-    needed = predicted_bytes(model)
-    if model.device == "cpu":
-        there = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    else:
-        there = float(torch.cuda.mem_get_info()[1])
+    needed, there = predicted_bytes(model), memory(model.device)
     if sum(needed.values()) > SHARE * there:
         largest = max(needed, key=lambda name: needed[name])
         remedy = {"points": "points or width", "parameters": "width"}.get(
             largest, "width, or choose second_order lbfgs"
         )
         raise BadInput(
-            f"train: about {sum(needed.values()) / 2**30:.1f} GiB needed, {there / 2**30:.1f} GiB there; {largest} take "
-            f"{needed[largest] / 2**30:.1f} GiB: lower train.{remedy}"
+            f"train: about {sum(needed.values()) / 2**30:.3g} GiB needed, {there / 2**30:.3g} GiB there, "
+            f"{needed[largest] / 2**30:.3g} of them for {largest}: lower train.{remedy}"
         )

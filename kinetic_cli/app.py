@@ -35,7 +35,6 @@ from .screen import answer, be_quiet, complain
 
 app = typer.Typer(
     name="kinetic",
-    help="Multiscale kinetic equations: reference solvers, asymptotic-preserving networks, comparison.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -78,7 +77,9 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """From a case file to a reference, a trained network and an error table.
+    """Multiscale kinetic equations: reference solvers, asymptotic-preserving networks, comparison.
+
+    From a case file to a reference, a trained network and an error table:
 
     kinetic reference cases/sod.toml
 

@@ -70,9 +70,21 @@ def train_options(case: Case) -> Any:
 
 def load_case(path: Path, variant: str | None = None, settings: list[str] | None = None) -> Case:
     """Read and validate a case with both engines' tables; a bare name means a case that comes with the program."""
-    if not path.exists() and path.suffix == "" and path.name in shipped_cases():
-        path = shipped_cases()[path.name]
+    if not path.exists() and str(path) == path.stem:
+        cases = shipped_cases()
+        if path.name not in cases:
+            raise BadInput(
+                f"{path}: neither a file nor a case that comes with the program: {nearest(path.name, cases)}"
+            )
+        path = cases[path.name]
     return read_case(path, variant, settings or [], ENGINES)
+
+
+def result_path(out: Path, case: Case, run: str) -> Path:
+    """results/<case>/<run>.h5; BadInput for a name that is no file's."""
+    if not run or Path(run).name != run:
+        raise BadInput(f"--name {run}: write the name of a file, without folder; --out says the folder")
+    return out / case.name / f"{run}.h5"
 
 
 def command_line() -> str:

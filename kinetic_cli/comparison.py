@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from solvers.problem.distance import cell_weights, on_grid, relative_l2, scaled_l2
-from solvers.problem.result import Result, atomic_hdf5
+from solvers.problem.result import Result, atomic_hdf5, is_checkpoint
 from solvers.problem.status import BadInput, KineticError
 
 from . import screen
@@ -26,7 +26,7 @@ MEASURES = ("relative_l2", "scaled_l2", "ap_error", "reference_error", "decided"
 
 
 def compare(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[RESULT]...", help="Result files or folders.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="RESULT", help="Result files or folders.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the error rows as CSV.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
@@ -68,21 +68,22 @@ def compare(
 
 
 def collect(paths: list[Path]) -> tuple[list[tuple[Path, Result]], list[str]]:
-    """Every readable result among files and folders, and why others were left out."""
-    results, skipped = [], []
+    """Every readable result among files and folders, with the reference beside a file, and why others were left out."""
+    files: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
             raise BadInput(
                 f"{path}: no such file or folder; results are written by `kinetic reference` and `kinetic train`"
             )
-        files = sorted(path.rglob("*.h5")) if path.is_dir() else [path]
-        for file in files:
-            if file.name.endswith(".checkpoint.h5"):
-                continue
-            try:
-                results.append((file, Result.read(file)))
-            except BadInput as error:
-                skipped.append(str(error))
+        beside = path.with_name("reference.h5")
+        found = sorted(path.rglob("*.h5")) if path.is_dir() else [path, *([beside] if beside.exists() else [])]
+        files |= {file.resolve(): file for file in found if not is_checkpoint(file)}
+    results, skipped = [], []
+    for file in files.values():
+        try:
+            results.append((file, Result.read(file)))
+        except BadInput as error:
+            skipped.append(str(error))
     return results, skipped
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from solvers.problem.registry import nearest
-from solvers.problem.result import Result
+from solvers.problem.result import Result, is_checkpoint
 from solvers.problem.status import BadInput
 
 from . import screen
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 70, 15
 
 def plot(
     result_files: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Result files; a reference is drawn as such.")
+        list[Path], typer.Argument(metavar="RESULT", help="Result files; a reference is drawn as such.")
     ],
     figure: Annotated[str, typer.Option(help="Which figure: `kinetic list figures`.")] = "",
     field: Annotated[str, typer.Option(help="Field to draw.")] = "rho",
@@ -34,15 +34,16 @@ def plot(
 
     Example: kinetic plot results/sod/reference.h5 results/sod/hrgrad-seed0.h5 --field T --eps 1e-3 --out T.pdf
     """
-    results = [Result.read(file) for file in result_files]
-    for file, result in zip(result_files, results, strict=True):
+    files = [file for file in result_files if not is_checkpoint(file)] or result_files  # results/sod/*.h5 has both
+    results = [Result.read(file) for file in files]
+    for file, result in zip(files, results, strict=True):
         if field not in result.fields:
             raise BadInput(f"{file}: has no field '{field}': {nearest(field, result.fields)}")
         if eps is not None and result.index("eps", eps) is None:
             there = ", ".join(f"{value:g}" for value in result.coordinates["eps"])
             raise BadInput(f"{file}: has no eps = {eps:g}; it has {there}")
         if ("y" in result.coordinates) != ("y" in results[0].coordinates):
-            raise BadInput(f"{file}: has other space dimensions than {result_files[0]}; draw them apart")
+            raise BadInput(f"{file}: has other space dimensions than {files[0]}; draw them apart")
     chosen = results[0].coordinates["eps"] if eps is None else np.array([eps])
     if terminal:
         for value in chosen:

@@ -13,7 +13,7 @@ from solvers.problem.result import Result
 from solvers.problem.status import BadInput
 
 from . import screen
-from .cases import ENGINES, Results, Settings, train_options
+from .cases import ENGINES, Results, Settings, result_path, train_options
 from .predict import numbers, trained_network
 from .train import Device, Target, TimeLimit, Training, place_of, start_result
 
@@ -30,6 +30,7 @@ def finetune(
         bool,
         typer.Option("--freeze", help="Train the code of eps alone (MAD-L), or without an encoder the output layer."),
     ] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the second-order optimizer.")] = None,
     time_limit: TimeLimit = None,
     target: Target = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
@@ -45,10 +46,12 @@ def finetune(
     parent = Result.read(result_file)
     theta = trained_network(parent, result_file)["theta"]
     eps = sorted(numbers(knudsen, "--knudsen"))
-    case = narrowed(parent.case, eps, freeze, {"time_limit": time_limit, "target": target}, settings)
+    case = narrowed(
+        parent.case, eps, freeze, {"second_steps": steps, "time_limit": time_limit, "target": target}, settings
+    )
     options = train_options(case)
     run = name or f"{parent.run}-eps{'-'.join(f'{e:g}' for e in dict.fromkeys((eps[0], eps[-1])))}{'-frozen' * freeze}"
-    path = out / case.name / f"{run}.h5"
+    path = result_path(out, case, run)
     result, state = start_result(case, run, path, resume)
     place = place_of(device)
     result.attributes |= {"method": options.method, "seed": options.seed, "dtype": "float64", "device": place}

@@ -11,7 +11,7 @@ from . import screen
 from .provenance import git_revision, versions
 
 
-def info(file: Annotated[Path | None, typer.Argument(metavar="[RESULT]", help="Result file.")] = None) -> None:
+def info(file: Annotated[Path | None, typer.Argument(metavar="RESULT", help="Result file.")] = None) -> None:
     """Show versions and devices, or the provenance of a result.
 
     Example: kinetic info results/sod/reference.h5

@@ -29,6 +29,7 @@ def list_(
         print_claims(as_json, markdown)
         return
     allowed = ["cases", *KINDS]
+    kind = kind and kind.replace("_", " ")
     if kind is not None and kind not in allowed:
         raise BadInput(f"no kind '{kind}': {nearest(kind, allowed)}")
     found = {k: entries(k) for k in allowed if kind in (None, k)}

@@ -4,14 +4,16 @@ A figure is a file of `kinetic_cli/figures`; it turns a `View` into named matplo
 nothing to show.
 """
 
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from solvers.problem.check import Outcome
-from solvers.problem.result import Result
+from solvers.problem.result import Result, atomic_write
 
+from .cases import train_options
 from .kinds import figures
 from .metrics import contender, mean_errors
 
@@ -133,12 +135,21 @@ def images(view: View, results: list[Result], values: Callable[[Result, int], An
     return figure
 
 
+def task_edges(result: Result, tasks: int) -> Any:
+    """Edges in eps (tasks + 1,) of the bins that the run's own options draw its tasks from."""
+    from apnn.sampling import bins
+
+    options = train_options(result.case)
+    return bins(options.focus or result.case.knudsen.train, tasks, options.knee, options.spacing).numpy()
+
+
 def save(figure: Any, paths: Iterable[Path]) -> list[Path]:
-    """Write a figure to files whose endings say the format, and close it."""
+    """Write a figure to files whose endings say the format, and close it; KineticError where that fails."""
     written = []
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+        drawn, form = io.BytesIO(), path.suffix.removeprefix(".")
+        figure.savefig(drawn, format=form, metadata={"CreationDate": None} if form == "pdf" else None)
+        atomic_write(path, drawn.getvalue())
         written.append(path)
     pyplot_now().close(figure)
     return written

@@ -14,6 +14,9 @@ from .cases import train_options
 from .provenance import provenance
 from .train import default_grid
 
+#: bytes of one point: coordinates and fields, a copy of each while they are put together
+BYTES = 2 * 8 * 10
+
 
 def numbers(text: str, flag: str) -> list[float]:
     """Positive numbers separated by commas."""
@@ -44,6 +47,7 @@ def predict(
 
     Example: kinetic predict results/sod/hrgrad-seed0.h5 --knudsen 3e-3,0.5 --times 0.05,0.1 --out sod-fine.h5
     """
+    from apnn.memory import SHARE, memory
     from apnn.model import predict as evaluate
 
     trained = Result.read(result_file)
@@ -57,6 +61,12 @@ def predict(
     for value in eps:
         if not low <= value <= high:
             screen.say(f"warning: eps = {value:g} lies outside the trained range [{low:g}, {high:g}]: extrapolation")
+    count = len(eps) * len(t) * points ** (1 if case.domain.y is None else 2)
+    if (needed := BYTES * count) > SHARE * memory("cpu"):
+        raise BadInput(
+            f"--points {points}: {count:.3g} values of every field need about {needed / 2**30:.3g} GiB, "
+            f"{memory('cpu') / 2**30:.3g} GiB are there; ask for fewer points, times or Knudsen numbers"
+        )
     space = default_grid(case, points)
     coordinates = {"eps": np.array(eps), "t": np.array(t), **space}
     result = Result(case, "train", f"{trained.run}-predict", coordinates, {}, status=Status.DONE)

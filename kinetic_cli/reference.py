@@ -14,12 +14,12 @@ from solvers.problem.case import Case
 from solvers.problem.distance import on_grid
 from solvers.problem.read import case_from_data
 from solvers.problem.registry import limits, schemes
-from solvers.problem.result import Result, atomic_hdf5, checkpoint_path, open_hdf5, read_tree, write_tree
+from solvers.problem.result import Result, atomic_hdf5, checkpoint_path, open_hdf5, probe, read_tree, write_tree
 from solvers.problem.scheme import Scheme
 from solvers.problem.status import BadInput, NumericalError, Snapshot, Status, ToleranceExceeded
 
 from . import screen
-from .cases import ENGINES, CaseFile, Results, Settings, Variant, load_case
+from .cases import ENGINES, CaseFile, Results, Settings, Variant, load_case, result_path
 from .comparison import limit_rows
 from .provenance import peak_memory_mib, provenance
 
@@ -58,7 +58,7 @@ def reference(
         return
     if not estimate and (tolerance is not None or order):
         raise BadInput("--no-estimate goes with neither --tolerance nor --order: both need the coarser runs")
-    path = out / case.name / f"{name}.h5"
+    path = result_path(out, case, name)
     screen.say(f"{case.name}: {case.title}; scheme {case.reference['scheme']} (first use compiles its kernels, once)")
     run = ReferenceRun(case, path, resume, estimate, tolerance)
     run.solve()
@@ -119,6 +119,7 @@ class ReferenceRun:
         self.options = self.scheme.Options.model_validate(case.reference)
         self.checkpoint = checkpoint_path(path)
         self.state: dict[str, Any] = {}
+        probe(path)
         self.result = self._start(resume)
         self.begin = time.perf_counter() - float(self.result.attributes.get("wall_seconds", 0.0))
         self.rows: list[list[float]] = []
@@ -153,11 +154,11 @@ class ReferenceRun:
         """March every Knudsen number that is not there yet; what is finished is kept whatever happens."""
         result = self.result
         try:
-            for eps in self.case.knudsen.all:
+            for number, eps in enumerate(self.case.knudsen.all, start=1):
                 if result.complete(eps):
                     screen.say(f"eps = {eps:g}: kept")
                     continue
-                self.march(eps)
+                self.march(eps, f"eps = {eps:<8g} {number} of {len(self.case.knudsen.all)}")
                 if self.missed:
                     return
                 self.state = {}
@@ -193,8 +194,8 @@ class ReferenceRun:
 
         atomic_hdf5(self.checkpoint, fill)
 
-    def march(self, eps: float) -> None:
-        """One Knudsen number into the result."""
+    def march(self, eps: float, label: str) -> None:
+        """One Knudsen number into the result; `label` stands beside its bar."""
         begin = saved = time.perf_counter()
         steps, drift = 0, float("nan")
         case, options = self.options.at(self.case, eps)
@@ -202,7 +203,7 @@ class ReferenceRun:
         estimator = Estimator(self.scheme, case, eps, options) if self.wanted else None
         share = estimator.share if estimator else 0.0
         state = self.state.get("scheme") if self.state.get("eps") == eps else None
-        with screen.meter(f"eps = {eps:<8g}") as meter:
+        with screen.meter(label) as meter:
             for snapshot in estimator.march() if estimator else ():
                 meter.update(snapshot.progress, f"estimate, step {snapshot.step}")
             for snapshot in self.scheme.march(case, eps, options, resume=state):

@@ -23,7 +23,7 @@ TEMPLATE = Path(__file__).with_name("report_page.html")
 
 
 def report(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[RESULT]...", help="Result files or folders.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="RESULT", help="Result files or folders.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Page to write.")] = Path("report.html"),
     tolerance: Annotated[float, typer.Option(min=0.0, help="Error of rho that counts as a success.")] = 1e-2,
 ) -> None:

@@ -6,8 +6,9 @@ Answers go to stdout, progress and notes to stderr; no bars when stderr is not a
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -46,14 +47,37 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: bool = True) -> None:
-    """Print a table of answers; the first column is left-aligned, the others right-aligned."""
+    """Print a table of answers; the first column is left-aligned, the others right-aligned.
+
+    No number is broken over two lines: a table that is too wide stands closer, or goes on below with its first column again.
+    """
     answers.print(Text(title, style="bold"))
-    view = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    for k, column in enumerate(columns):
-        view.add_column(column, justify="right" if k and right else "left", overflow="fold")
-    for row in rows:
-        view.add_row(*(Text(cell) for cell in row))
-    answers.print(view)
+    rows = [list(row) for row in rows]
+    cells = [[column, *(row[k] for row in rows)] for k, column in enumerate(columns)]
+    needed = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in cells]
+    close = sum(needed) + 2 * (len(needed) - 1) > answers.width
+    for chosen in fitting(needed, answers.width):
+        view = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=close, header_style="dim")
+        for k in chosen:
+            rigid = max(map(cell_len, cells[k])) <= needed[k] <= answers.width // 2
+            justify: Literal["left", "right"] = "right" if k and right else "left"
+            view.add_column(columns[k], justify=justify, overflow="fold", no_wrap=rigid)
+        for row in rows:
+            view.add_row(*(Text(row[k]) for k in chosen))
+        answers.print(view)
+
+
+def fitting(needed: Sequence[int], width: int) -> list[list[int]]:
+    """Columns that stand side by side, by their least widths and one blank: the first in every part."""
+    parts: list[list[int]] = [[0]]
+    for k in range(1, len(needed)):
+        part = [*parts[-1], k]
+        if sum(needed[n] + 1 for n in part) - 1 > width and len(part) > 2:
+            part = [0, k]
+            parts.append(part)
+        else:
+            parts[-1] = part
+    return parts
 
 
 class Meter(Protocol):
@@ -95,7 +119,8 @@ class Board:
         self.live = live
         self.title = title
 
-    def update(self, share: float, numbers: dict[str, str], eta: str) -> None:
+    def update(self, share: float, numbers: dict[str, str], eta: str, note: str = "") -> None:
+        """Show how far the run is, named numbers, the time left, and what else there is to say."""
         if self.live is None:
             return
         width = max(10, min(40, notes.width - 40))
@@ -109,7 +134,10 @@ class Board:
             grid.add_row(*(Text(cell, no_wrap=True) for cell in row))
         view = Table.grid()
         view.add_row(Text(head, no_wrap=True))
-        view.add_row(grid)
+        if cells:
+            view.add_row(grid)
+        if note:
+            view.add_row(Text(note, style="yellow"))
         self.live.update(view)
 
 
@@ -121,6 +149,16 @@ def board(title: str) -> Iterator[Board]:
         return
     with Live(console=notes, refresh_per_second=4, transient=True) as live:
         yield Board(live, title)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Say on stderr what takes a while; nothing when stderr is not a terminal."""
+    if not notes.is_terminal or notes.quiet:
+        yield
+        return
+    with notes.status(text):
+        yield
 
 
 def duration(seconds: float) -> str:

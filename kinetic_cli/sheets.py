@@ -71,12 +71,12 @@ def tex(text: str) -> str:
     try:
         if e:
             power = rf"{float(mantissa):g}\cdot 10^{{{int(exponent)}}}"
-            return rf"${'<' if text.startswith('~') else ''}{power}$"
+            return rf"${{\sim}}{power}$" if text.startswith("~") else f"${power}$"
     except ValueError:
         pass
     for character in "\\&%_#$":
         text = text.replace(character, r"\textbackslash " if character == "\\" else f"\\{character}")
-    return text.replace("~", r"\textasciitilde ").replace("^", r"\textasciicircum ")
+    return text.replace("~", r"$\sim$").replace("^", r"\textasciicircum ")
 
 
 def sheets(found: dict[str, Any]) -> list[Sheet]:

@@ -69,7 +69,7 @@ class Cell:
 
 
 def study(
-    case_files: Annotated[list[Path], typer.Argument(metavar="CASE...", help="Case files.")],
+    case_files: Annotated[list[Path], typer.Argument(metavar="CASE", help="Case files.")],
     methods: Annotated[str, typer.Option(metavar="A,B,...", help="Multi-task methods.")] = "ls,config,hrgrad",
     seeds: Annotated[str, typer.Option(metavar="0..4", help="Seeds: a range 0..4 or a list 0,3,7.")] = "0",
     formulations: Words = None,

@@ -13,11 +13,11 @@ import typer
 
 from solvers.problem.case import Case
 from solvers.problem.distance import cell_weights, relative_l2
-from solvers.problem.result import Result, atomic_hdf5, checkpoint_path, open_hdf5, read_tree, write_tree
+from solvers.problem.result import Result, atomic_hdf5, checkpoint_path, open_hdf5, probe, read_tree, write_tree
 from solvers.problem.status import BadInput, NumericalError, Snapshot, Status
 
 from . import screen
-from .cases import CaseFile, Results, Settings, Variant, load_case, train_options
+from .cases import CaseFile, Results, Settings, Variant, load_case, result_path, train_options
 from .comparison import error_rows
 from .provenance import peak_memory_mib, provenance
 from .sheets import errors_sheet
@@ -25,6 +25,8 @@ from .sheets import errors_sheet
 #: looks at the error against the reference: the first after so many seconds of training, the next at so many times that
 FIRST_LOOK, NEXT_LOOK = 1.0, 1.25
 SPACE = ("x", "y")
+#: scalars of a look that come now and then, as the live view calls them
+LOOKS = {"estimate": "estimated error", "fresh": "loss at other points"}
 #: so many times the training loss at other points says that a network has fitted its own
 FITTED = 30.0
 #: options that may change between a checkpoint and its continuation
@@ -74,6 +76,7 @@ def train(
     network: Annotated[str | None, typer.Option(help="Network architecture.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Learnt code of eps: none, p2inn, mad.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the first-order phase.")] = None,
+    second_steps: Annotated[int | None, typer.Option(help="Steps of the second-order phase.")] = None,
     time_limit: TimeLimit = None,
     target: Target = None,
     seed: Annotated[int | None, typer.Option(help="Seed; fixes a run on one device.")] = None,
@@ -90,13 +93,13 @@ def train(
     """
     chosen = {"method": method, "optimizer": optimizer, "formulation": formulation, "network": network}
     chosen["encoder"] = encoder
-    numbers = {"steps": steps, "seed": seed, "time_limit": time_limit, "target": target}
+    numbers = {"steps": steps, "second_steps": second_steps, "seed": seed, "time_limit": time_limit, "target": target}
     flags = {key: value for key, value in {**chosen, **numbers}.items() if value is not None}
     settings = [*settings, *(f"train.{key}={_toml(value)}" for key, value in flags.items())]
     case = load_case(case_file, variant, settings)
     options = train_options(case)
     run = name or f"{options.method}-seed{options.seed}"
-    path = out / case.name / f"{run}.h5"
+    path = result_path(out, case, run)
     place = place_of(device)
     result, state = start_result(case, run, path, resume)
     result.attributes |= {"method": options.method, "seed": options.seed, "dtype": options.precision, "device": place}
@@ -120,22 +123,35 @@ def place_of(device: Device) -> str:
 
 def start_result(case: Case, run: str, path: Path, resume: bool) -> tuple[Result, Mapping[str, Any] | None]:
     """A fresh result, or the one at `path` with the state of its checkpoint."""
+    probe(path)
     if not resume:
         result = Result.empty(case, "train", run, {}, case.knudsen.all)
         result.attributes |= {**provenance(), "wall_seconds": 0.0}
         return result, None
-    with open_hdf5(checkpoint_path(path)) as file:
+    checkpoint = checkpoint_path(path)
+    if not checkpoint.exists():
+        raise BadInput(f"--resume: there is no checkpoint {checkpoint} to go on from; run without --resume")
+    result = Result.read(path)
+    with open_hdf5(checkpoint) as file:
         if file.attrs.get("problem_sha256") != case.problem_sha256 or file.attrs.get("train") != _train_key(case):
             raise BadInput(
-                f"{checkpoint_path(path)}: a checkpoint of another case or of other [train] options; run without --resume"
+                f"--resume: {checkpoint} is of another run{_changes(result.case, case)}; run without --resume"
             )
         state = read_tree(file["state"])
-    result = Result.read(path)
     result.case, result.status = case, Status.RUNNING
     # a run that was killed or diverged may have logged more than its last checkpoint knows
     kept = sum(iteration <= state["step"] for iteration in result.history.get("iteration", []))
     result.history = {column: values[:kept] for column, values in result.history.items()}
     return result, state
+
+
+def _changes(old: Case, new: Case) -> str:
+    """What keeps a checkpoint from being continued, for people."""
+    if old.problem_sha256 != new.problem_sha256:
+        return f": another problem, {old.name}" * (old.name != new.name) or ": the problem has changed"
+    keys = sorted(key for key in old.train.keys() | new.train.keys() if key not in BUDGET)
+    pairs = [(key, old.train.get(key, "default"), new.train.get(key, "default")) for key in keys]
+    return "".join(f", train.{key} = {there} there and {here} here" for key, there, here in pairs if there != here)
 
 
 def _train_key(case: Case) -> str:
@@ -153,6 +169,8 @@ class Training:
         self.look = max([FIRST_LOOK, *(NEXT_LOOK * s for s in result.history.get("seconds", [])[-1:])])
         self.state: Mapping[str, Any] | None = None
         self.error: float | None = None
+        self.looks: dict[str, float] = {}
+        self.first: tuple[float, float] | None = None
         self.model: Any = None
         self.reference = self._reference(out / case.name / "reference.h5")
 
@@ -174,11 +192,12 @@ class Training:
         last: Snapshot | None = None
         try:
             with Interrupt() as interrupt, screen.board(f"{self.case.name} {self.options.method}") as board:
+                board.update(0.0, {}, "-", "preparing the points and what is known of the solution")
                 for snapshot in train_network(self.case, self.options, device, state, start):
                     last = snapshot
                     self.take(snapshot)
-                    share, eta = self._share(snapshot.progress)
-                    board.update(share, self._numbers(snapshot), eta)
+                    share, eta = self._share(snapshot)
+                    board.update(share, self._numbers(snapshot), eta, self.warning)
                     if interrupt.asked:
                         status = Status.INTERRUPTED
                         break
@@ -188,17 +207,32 @@ class Training:
             status, message = Status.DIVERGED, str(error)
         self.close(status, message)
 
-    def _share(self, progress: float) -> tuple[float, str]:
-        elapsed = time.perf_counter() - self.begin
-        limit = self.options.time_limit
-        share = max(progress, min(1.0, elapsed / limit)) if limit else progress
-        return share, screen.duration(elapsed * (1 - share) / share) if share > 0 else "-"
+    def _share(self, snapshot: Snapshot) -> tuple[float, str]:
+        """How far the run is, and the time left at its pace since its first snapshot."""
+        limit, share, now = self.options.time_limit, snapshot.progress, time.perf_counter()
+        if limit:
+            share = max(share, min(1.0, snapshot.scalars["seconds"] / limit))
+        self.first = self.first or (now, share)
+        elapsed, gained = now - self.first[0], share - self.first[1]
+        return share, screen.duration(elapsed * (1.0 - share) / gained) if gained > 0.0 else "-"
 
     def _numbers(self, snapshot: Snapshot) -> dict[str, str]:
-        numbers = {"step": str(snapshot.step)}
-        if self.error is not None:
-            numbers["error rho"] = screen.number(self.error)
-        return numbers | {key: screen.number(value) for key, value in snapshot.scalars.items() if key != "seconds"}
+        """What the live view shows: the last looks at the error stay until the next."""
+        found = {key: value for key, value in snapshot.scalars.items() if key != "seconds"}
+        self.looks |= {LOOKS[key]: found.pop(key) for key in LOOKS if key in found}
+        seen = self.looks if self.error is None else {"error rho": self.error, **self.looks}
+        return {"step": str(snapshot.step), **{key: screen.number(value) for key, value in {**seen, **found}.items()}}
+
+    @property
+    def warning(self) -> str:
+        """What to say of a network that has fitted its points, else nothing."""
+        fitted = float((self.state or {}).get("fitted", 1.0))
+        if fitted <= FITTED:
+            return ""
+        return (
+            f"the network has fitted its points: at others the loss is {fitted:.0e} times as high; draw them anew more often "
+            "(train.refresh) or more of them (train.points)"
+        )
 
     def take(self, snapshot: Snapshot) -> None:
         """Log one snapshot, with the error against the reference now and then; write a checkpoint now and then."""
@@ -261,7 +295,8 @@ class Training:
         space = {axis: np.asarray(known[axis]) for axis in SPACE if axis in known}
         result.coordinates |= space
         eps = list(result.coordinates["eps"])
-        result.fields = self.predict(eps, result.coordinates["t"], *space.values())
+        with screen.busy("evaluating the fields"):
+            result.fields = self.predict(eps, result.coordinates["t"], *space.values())
         result.network = {"theta": np.asarray(self.state["theta"]), "steps": steps}
         estimate = np.asarray(self.state.get("estimate", np.full(len(eps), np.nan)))
         if np.isfinite(estimate).any():  # one number for all times
@@ -279,16 +314,15 @@ class Training:
             lines = [[f"{e:g}", screen.number(value)] for e, value in zip(eps, estimate, strict=True)]
             screen.table(f"{self.case.name}: {result.run}, estimated without a reference", ["eps", "rho"], lines)
             screen.say(f"no reference of this problem yet: run `kinetic reference` for {self.case.name} to see errors")
-        if np.isfinite(estimate).all():
-            screen.say(f"estimated without a reference: relative L2 error of rho up to {estimate.max():.1e}")
-        fitted = float(self.state.get("fitted", 1.0))
-        if fitted > FITTED:
-            screen.say(
-                f"the network has fitted its points: at others the loss is {fitted:.0e} times as high; draw them anew more often "
-                "(train.refresh) or more of them (train.points)"
-            )
-        seconds = result.attributes["wall_seconds"]
-        screen.say(f"{status}: {steps} steps in {screen.duration(seconds)}")
+        if np.isfinite(estimate).any():
+            unknown = ", ".join(f"{e:g}" for e, value in zip(eps, estimate, strict=True) if not np.isfinite(value))
+            rest = f"; not known at eps = {unknown}, where a residual has not halved yet" if unknown else ""
+            screen.say(f"estimated without a reference: relative L2 error of rho up to {np.nanmax(estimate):.1e}{rest}")
+        if self.warning:
+            screen.say(self.warning)
+        spent = screen.duration(result.attributes["wall_seconds"])
+        goes_on = "; the same command with --resume goes on" if status is Status.INTERRUPTED else ""
+        screen.say(f"{status}: {steps} steps in {spent}{goes_on}")
         screen.answer(str(self.path))
         if status is Status.DIVERGED:
             smaller = f"--resume --set train.learning_rate={self.options.learning_rate / 10:g}"

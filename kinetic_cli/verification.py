@@ -24,7 +24,7 @@ from .reference import ReferenceRun
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|CASE]...", help="Verifications (default: all of them), or case files."),
+        typer.Argument(metavar="NAME|CASE", help="Verifications (default: all of them), or case files."),
     ] = None,
     variant: Variant = None,
     settings: Settings = [],  # noqa: B006 typer copies it

@@ -17,7 +17,9 @@ def figures(view: View) -> Iterator[tuple[str, Any]]:
     """One figure where something was trained."""
     trained = [result for result in view.results if len(result.history.get("loss", [])) > 1]
     if trained:
-        yield "", histories(trained)
+        figure = histories(trained)
+        figure.suptitle(view.title)
+        yield "", figure
 
 
 def histories(results: list[Any]) -> Any:

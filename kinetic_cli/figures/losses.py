@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plot import View, colour, panels, pyplot_now
+from ..plot import View, colour, panels, pyplot_now, task_edges
 
 
 def figures(view: View) -> Iterator[tuple[str, Any]]:
@@ -30,9 +30,12 @@ def losses(result: Any) -> Any:
     for k, key in enumerate(residuals):
         axes[0].semilogy(steps, history[key], color=colour(k), lw=1, label=key.removeprefix("loss/"))
     axes[0].legend()
-    for key, shade in zip(tasks, shades, strict=True):
-        axes[1].semilogy(steps, history[key], color=shade, lw=1, label=key.removeprefix("loss/"))
-    axes[1].legend(ncols=2)
+    edges = task_edges(result, len(tasks)) if tasks else []
+    for k, (key, shade) in enumerate(zip(tasks, shades, strict=True)):
+        label = f"{edges[k]:.1e} to {edges[k + 1]:.1e}"
+        axes[1].semilogy(steps, history[key], color=shade, lw=1, label=label)
+    if tasks:
+        axes[1].legend(ncols=2, title=r"$\varepsilon$ of the task", title_fontsize=7)
     for axis, name in zip(axes, ("loss by residual", "loss by task", "weight by task"), strict=False):
         axis.set_title(name)
         axis.set_xlabel("step")

@@ -32,7 +32,7 @@ def profiles(view: View, field: str) -> Any:
         if view.reference and field in view.reference.correction:
             reference, i = view.reference, view.reference.index("eps", eps)
             if i is not None:
-                label = reference.case.equation.correction
+                label = reference.case.equation.correction.replace("_", " ")
                 y = reference.correction[field][i, -1]
                 axis.plot(reference.coordinates["x"], y, "-.", color="0.5", lw=1, label=label)
         axis.set_title(rf"$\varepsilon$ = {eps:g}")

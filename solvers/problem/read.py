@@ -23,6 +23,8 @@ from .registry import equations, nearest, velocity_sets
 from .status import BadInput
 
 MAX_BYTES = 1_000_000
+#: stands for the line number of a key that `--set` gives
+COMMAND_LINE = -1
 
 #: finds the model that validates an engine's own table, from the raw table and the equation kind
 OptionsModel = Callable[[dict[str, Any], str], type[BaseModel]]
@@ -59,7 +61,9 @@ def read_case(
     lines = key_lines(text)
     raw, chosen = _choose_variant(raw, variant, path)
     for override in overrides:
-        raw = merge(raw, parse_override(override))
+        change = parse_override(override)
+        raw = merge(raw, change)
+        lines |= dict.fromkeys(_leaves(change), COMMAND_LINE)
     name = path.stem if chosen is None else f"{path.stem}-{chosen}"
     return case_from_data({**raw, "name": name}, engines, str(path), lines)
 
@@ -183,6 +187,12 @@ def parse_override(override: str) -> dict[str, Any]:
     raise BadInput(f"--set {override}: '{value}' is not a TOML value")
 
 
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
+    """Paths of the values in nested tables."""
+    for key, value in tree.items():
+        yield from _leaves(value, (*path, key)) if isinstance(value, Mapping) else [(*path, key)]
+
+
 def _model_of(data: dict[str, Any], table: str, registry: Any, mistakes: list[Mistake]) -> Any:
     """The model class of `[table]` by its `kind`."""
     raw = data.get(table)
@@ -244,7 +254,8 @@ def _expand_riemann(data: dict[str, Any], mistakes: list[Mistake]) -> None:
 
 def _engine_mistakes(data: dict[str, Any], table: str, options_model: OptionsModel) -> list[Mistake]:
     raw = data.get(table, {})
-    kind = data.get("equation", {}).get("kind", "") if isinstance(data.get("equation"), Mapping) else ""
+    kind = data["equation"].get("kind") if isinstance(data.get("equation"), Mapping) else None
+    kind = kind if isinstance(kind, str) and kind in equations else ""
     if not isinstance(raw, dict):
         return []
     try:
@@ -260,7 +271,10 @@ def _engine_mistakes(data: dict[str, Any], table: str, options_model: OptionsMod
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> Iterable[Mistake]:
     """Pydantic's errors in our words."""
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in items):
+            continue  # entries that are wrong themselves do not count
         path = tuple(str(part) for part in item["loc"] if not str(part).startswith(("function-", "is-instance")))
         match item["type"]:
             case "extra_forbidden":
@@ -270,8 +284,10 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> Iterable[Mistake
                 yield Mistake(path, f"the key '{path[-1]}' is missing")
             case "less_than_equal" if path[-1] == "cfl":
                 yield Mistake(path, f"is outside of the stable range: at most {item['ctx']['le']:g}")
+            case "tuple_type":
+                yield Mistake(path, "should be a list, [..., ...]")
             case _:
-                yield Mistake(path, item["msg"].removeprefix("Value error, "))
+                yield Mistake(path, item["msg"].removeprefix("Value error, ").removeprefix("Input "))
 
 
 def _keys_at(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
@@ -295,8 +311,9 @@ def report(
         line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), 0)
         value: Any = data
         for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        where = f"{source}:{line}" if line else source
+            entry = isinstance(value, list) and part.isdigit() and int(part) < len(value)
+            value = value[int(part)] if entry else value.get(part) if isinstance(value, Mapping) else None
+        where = {COMMAND_LINE: f"{source}, command line", 0: source}.get(line, f"{source}:{line}")
         shown = f" = {json.dumps(value)[:80]}" if isinstance(value, str | int | float | list) else ""
         rows.append((line, f"{where}: {'.'.join(path)}{shown}: {message}"))
     return "\n".join(text for _, text in sorted(dict.fromkeys(rows)))

@@ -35,6 +35,7 @@ from .status import BadInput, KineticError, Status
 
 FORMAT = "kinetic-result"
 FORMAT_VERSION = 1
+CHECKPOINT = ".checkpoint.h5"
 AXES = ("eps", "t", "x", "y", "v", "v1", "v2")
 HISTORY_AXES = ("task", "task_other", "residual", "residual_other")
 LONG_NAMES = {
@@ -283,6 +284,16 @@ def atomic_write(path: Path, content: bytes) -> None:
                 os.unlink(temporary)
 
 
+def probe(path: Path) -> None:
+    """KineticError now rather than after hours if no file can be put at `path`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise KineticError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
 def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
     """Make an HDF5 file by `fill(file)`, empty or a copy of another, and put it at `path` as a whole.
 
@@ -301,7 +312,12 @@ def atomic_hdf5(path: Path, fill: Any, copy_of: Path | None = None) -> None:
 
 def checkpoint_path(path: Path) -> Path:
     """Where the state that `--resume` needs lies: beside the result."""
-    return path.with_name(f"{path.stem}.checkpoint.h5")
+    return path.with_name(f"{path.stem}{CHECKPOINT}")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """True for the name of such a state."""
+    return path.name.endswith(CHECKPOINT)
 
 
 def open_hdf5(path: Path) -> h5py.File:

@@ -1,10 +1,12 @@
 """Every figure draws what a full view holds, draws nothing for an empty one, and says what it shows."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from apnn.sampling import bins
 from kinetic_cli.kinds import figures
 from kinetic_cli.plot import View, best_of_each, pyplot, save
 from solvers.problem.read import read_case
@@ -17,6 +19,7 @@ TIMES = "domain.output_times=[0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.
 def made(kind, run, case="sod", error=0.0):
     """A full result of smooth fields: many times, f, a history with the conflict of 4 tasks and 2 residuals."""
     settings = [TIMES, "knudsen.evaluate=[1e-1, 1e-3]", "knudsen.unseen=[1e-2]"] if case == "sod" else []
+    settings += ["train.knee=1e-2"]
     problem = read_case(CASES / f"{case}.toml", overrides=settings)
     x, v = np.linspace(-0.45, 0.45, 12), np.linspace(-3, 3, 7)
     axes = {"x": x, "v": v} if case == "sod" else {"x": x, "y": np.linspace(0, 1, 6)}
@@ -64,6 +67,25 @@ def test_draws_what_is_there(full, name, tmp_path):
         assert artists(figure) >= (3 if name == "profiles" else 2)
         (path,) = save(figure, [tmp_path / f"{name}{suffix}.png"])
         assert path.stat().st_size > 5_000
+
+
+def test_tasks_are_named_by_their_knudsen_numbers():
+    """Bins of sod with a knee are no equal parts of log eps: legend and axes say the true ones."""
+    run = made("train", "hrgrad-seed0")
+    edges = bins((1e-4, 1.0), 4, 1e-2).numpy()
+    pyplot()
+    ((_, losses),) = figures.load("losses")(View(None, [run]))
+    legend = losses.axes[1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [f"{a:.1e} to {b:.1e}" for a, b in pairwise(edges)]
+    ((_, conflict),) = figures.load("conflict")(View(None, [run]))
+    (image,) = conflict.axes[0].collections
+    np.testing.assert_allclose(image.get_coordinates()[0, :, 0], np.log10(edges))
+
+
+def test_a_run_too_short_for_a_look_at_its_conflict_has_no_figure_of_it():
+    run = made("train", "ls-seed0")
+    run.history = {key: rows for key, rows in run.history.items() if key not in ("residual_cosines", "step_cosines")}
+    assert not list(figures.load("conflict")(View(None, [run])))
 
 
 @pytest.mark.parametrize("name", figures.names())

@@ -67,6 +67,11 @@ def test_compare_tables_figures_and_csv(kinetic, folder):
     assert out.splitlines()[0].startswith("case,run,method,seed,eps,seen,t,field,relative_l2")
 
 
+def test_a_result_is_compared_with_the_reference_beside_it(kinetic, folder):
+    out, _ = kinetic("compare", "results/bgk_smooth/hrgrad-seed0.h5", "--json", "--no-figures", cwd=folder)
+    assert {row["run"] for row in json.loads(out)["errors"]} == {"hrgrad-seed0"}
+
+
 def test_compare_names_what_it_skips(kinetic, folder, tmp_path):
     good = folder / "results/bgk_smooth"
     (tmp_path / "bad.h5").write_bytes((good / "reference.h5").read_bytes()[:3000])
@@ -161,7 +166,11 @@ def test_predict_anywhere(kinetic, folder):
         (["train", "sod", "--method", "mconfig", "--optimizer", "adam"], "would act twice"),
         (["train", "sod", "--set", "train.step=3"], "did you mean 'steps'"),
         (["train", "sod", "--device", "cuda"], "no CUDA device"),
-        (["train", "sod", "--resume"], "no such file"),
+        (["train", "sod", "--resume"], "there is no checkpoint results/sod/hrgrad-seed0.checkpoint.h5"),
+        (["train", "sod", "--steps", "-3"], "sod.toml, command line: train.steps = -3: should be greater"),
+        (["train", "sod", "--name", "a/b"], "without folder"),
+        (["train", "sodd"], "neither a file nor a case that comes with the program: did you mean 'sod'"),
+        (["train", "sod", "--set", "equation.kind=bgkk"], "did you mean 'bgk'"),
         (["train", "sod", "--steps", "0", "--set", "train.second_steps=0"], "nothing to train"),
         (["explain", "hrgrd"], "did you mean 'hrgrad'"),
         (["list", "schems"], "did you mean 'schemes'"),
@@ -175,8 +184,13 @@ def test_wrong_input_is_named(kinetic, words, message, tmp_path):
     assert message in re.sub(r"\s+", " ", err)
 
 
-def test_unwritable_output_is_a_failed_run(kinetic, tmp_path):
+def test_unwritable_output_is_a_failed_run_before_it_begins(kinetic, folder, tmp_path):
     (tmp_path / "file").write_text("")
+    _, err = kinetic("train", "sod", "--out", "file", cwd=tmp_path, expect=1)
+    assert "cannot be written" in err
+    reference = folder / "results/bgk_smooth/reference.h5"
+    _, err = kinetic("plot", reference, "--out", "file/a.png", cwd=tmp_path, expect=1)
+    assert "file/a.png: cannot be written" in err
     _, err = kinetic(
         "reference", "bgk_smooth", "--set", "reference.scheme=imex", *SMALL, "--out", "file", cwd=tmp_path, expect=1
     )
@@ -272,7 +286,7 @@ def test_killed_training_resumes_to_the_same_numbers(kinetic, tmp_path):
     np.testing.assert_array_equal(again.network["theta"], whole.network["theta"])
     other = [*words[:2], *words[2:], "--name", "parts", "--resume", "--seed", "1"]
     _, err = kinetic(*other, cwd=tmp_path, expect=2)
-    assert "other [train] options" in re.sub(r"\s+", " ", err)
+    assert "is of another run, train.seed = 0 there and 1 here" in re.sub(r"\s+", " ", err)
 
 
 def test_finetune_names_its_parent_and_keeps_what_is_frozen(kinetic, folder):

@@ -110,7 +110,7 @@ def test_tables_print_as_markdown_and_latex(capsys):
     out = capsys.readouterr().out
     assert r"0.1 & $1.2\cdot 10^{-3}$ \\" in out
     assert r"\caption{a\_b: 5 \%}" in out
-    assert r"$<3\cdot 10^{-4}$" in out
+    assert r"${\sim}3\cdot 10^{-4}$" in out
     assert tex("hrgrad-seed0") == "hrgrad-seed0"
 
 

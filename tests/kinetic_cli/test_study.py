@@ -146,6 +146,9 @@ def test_plot_draws_a_field_and_names_what_is_not_there(kinetic, folder):
     assert (folder / "T.pdf").read_bytes().startswith(b"%PDF")
     kinetic("plot", *files, "--figure", "conflict", "--dark", "--out", "dark.png", cwd=folder)
     assert (folder / "dark.png").stat().st_size > 10_000
+    assert (folder / "results/bgk_smooth/ls-seed0.checkpoint.h5").exists()
+    every = sorted((folder / "results/bgk_smooth").glob("ls-*.h5"))  # what ls-*.h5 is to a shell
+    kinetic("plot", *every, "--terminal", "--eps", "1e-3", cwd=folder)
     out, _ = kinetic("plot", files[0], "--terminal", "--eps", "0.1", cwd=folder)
     reference = Result.read(folder / files[0])
     assert f"{reference.fields['rho'][0, -1].max():.3g}"[:4] in out

@@ -47,10 +47,12 @@ def test_riemann_shorthand(tmp_path):
     )
 
 
-def test_all_mistakes_at_once_with_their_lines():
-    wrong = ["knudsen.evaluat=[1]", "initial.T=foo(x)", "domain.t_end=-1", "velocity.kind=trap", "title=3"]
+def test_all_mistakes_at_once_with_their_lines(tmp_path):
+    wrong = ["knudsen.evaluat=[1]", "initial.T=foo(x)", "velocity.kind=trap", "title=3"]
+    path = tmp_path / "sod.toml"
+    path.write_text(SOD.read_text().replace("t_end = 0.1", "t_end = -1"))
     with pytest.raises(BadInput) as caught:
-        read_case(SOD, overrides=wrong)
+        read_case(path, overrides=wrong)
     text = str(caught.value)
     assert len(text.splitlines()) == 5
     for part in (
@@ -65,12 +67,14 @@ def test_all_mistakes_at_once_with_their_lines():
     row = next(line for line in text.splitlines() if "domain.t_end" in line)
     number = int(row.split(":")[1])
     assert lines[number - 1].startswith("t_end")
+    assert text.count(f"{path}, command line: ") == 4
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("knudsen.evaluate=[0.0]", "greater than 0"),
+        ("knudsen.evaluate=[0.0]", "sod.toml, command line: knudsen.evaluate.0 = 0.0: should be greater than 0"),
+        ("knudsen.evaluate=0.1", "should be a list"),
         ("knudsen.evaluate=[1.0, 1.0]", "twice"),
         ("knudsen.evaluate=[]", "at least 1"),
         ("knudsen.train=[1.0, 0.1]", "low < high"),
@@ -97,6 +101,8 @@ def test_mistake_is_named(override, message):
     with pytest.raises(BadInput, match=r"sod\.toml") as caught:
         read_case(SOD, overrides=[override])
     assert message in str(caught.value)
+    if override == "knudsen.evaluate=[0.0]":
+        assert len(str(caught.value).splitlines()) == 1, "an entry that is wrong is not missing as well"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,9 @@ def test_states_that_the_velocities_do_not_hold_are_named(overrides, message):
 @pytest.mark.parametrize("scheme", ["imex", "dugks"])
 def test_cfl_outside_of_the_stable_range(scheme):
     settings = [f"reference.scheme={scheme}", "reference.cfl=1.3"]
-    with pytest.raises(BadInput, match=r"sod.toml:\d+: reference.cfl = 1.3: is outside of the stable range: at most 1"):
+    with pytest.raises(
+        BadInput, match=r"sod.toml, command line: reference.cfl = 1.3: is outside of the stable range: at most 1"
+    ):
         read_case(SOD, None, settings, ENGINES)
 
 
