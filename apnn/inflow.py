@@ -51,7 +51,6 @@ from .sampling import times
 
 ORDER = 2  # N
 FLIGHT_NODES = 32
-GONE = 60.0  # y beyond which b is below round-off
 EARLY = 1e-4  # share of t_end where the logarithmic part of the time points begins
 
 

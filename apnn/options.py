@@ -30,6 +30,7 @@ class TrainOptions(Table):
     encoder, latent        a learnt code of eps, `latent` numbers, beside the formulation's columns (a file of apnn/encoders), or
                            "none"
     method                 multi-task method of the first-order phase (a file of hrgrad/methods)
+    method_options         of that method: `kinetic explain METHOD` names them
     optimizer              first-order optimizer that follows the method's direction (a file of hrgrad/optimizers); "auto" is
                            adam, but sgd for a method that carries Adam's momenta itself
     update_length          what the optimizer sees: the update as long as the "method" makes it, or of length 1 ("unit"): Adam
@@ -54,6 +55,7 @@ class TrainOptions(Table):
     second_precision       of the losses and gradients of the second-order phase, likewise; its optimizer computes in float64
     compile                losses and their gradient through torch.compile
     velocities             velocity nodes of the network's head
+    seed                   of the parameters at the start, of the points and of methods that draw numbers
     second_flight          fields of thin transport (`apnn/second_flight.py`) and of gases whose waves part (`apnn/collided.py`) by one
                            more flight of the network's collisions
     time_limit             seconds of training after which a run ends with a valid result

@@ -13,8 +13,10 @@ from solvers.problem.read import read_case
 from solvers.problem.registry import equations, nearest, schemes
 from solvers.problem.status import BadInput
 
-CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="Case file, for example cases/sod.toml.")]
-Variant = Annotated[str | None, typer.Option("--variant", help="Variant of the case, one of its [variants].")]
+CaseFile = Annotated[
+    Path, typer.Argument(metavar="CASE", help="Case file, or the name of a case that comes with the program.")
+]
+Variant = Annotated[str | None, typer.Option("--variant", help="Variant of the case, a table of its variants.")]
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key: knudsen.evaluate=[1e-3].")
 ]

@@ -1,4 +1,4 @@
-"""`kinetic explain NAME`: the mathematics of an equation, scheme, formulation, network, method or optimizer.
+"""`kinetic explain NAME`: a case as it stands, or the mathematics of an equation, scheme, formulation, network, method, ...
 
 The docstring of the module holds formula, cost, state and source; for methods and optimizers follow what they need, what they
 claim and their options, from the class itself.
@@ -13,17 +13,21 @@ from solvers.problem.registry import nearest
 from solvers.problem.status import BadInput
 
 from . import screen
+from .cases import shipped_cases
 from .kinds import KINDS, find
 
 
-def explain(name: Annotated[str, typer.Argument(help="Any name that `kinetic list` shows.")]) -> None:
+def explain(name: Annotated[str, typer.Argument(metavar="NAME", help="Any name that `kinetic list` shows.")]) -> None:
     """Explain NAME: its formula, its properties, its source.
 
     Example: kinetic explain hrgrad
     """
-    found = find(name)
-    if not found:
-        raise BadInput(f"nothing is called '{name}': {nearest(name, [n for r in KINDS.values() for n in r.names()])}")
+    found, cases = find(name), shipped_cases()
+    if name in cases:
+        screen.answer(f"{name} (cases)\n\n{cases[name].read_text(encoding='utf-8')}")
+    elif not found:
+        known = [*cases, *(n for registry in KINDS.values() for n in registry.names())]
+        raise BadInput(f"nothing is called '{name}': {nearest(name, known)}")
     for kind, text in found:
         screen.answer(f"{name} ({kind})\n\n{text}\n")
         if kind in ("methods", "optimizers"):

@@ -18,7 +18,8 @@ def info(file: Annotated[Path | None, typer.Argument(metavar="RESULT", help="Res
     """
     if file is not None:
         result = Result.read(file)
-        rows = [[key, str(value)] for key, value in sorted(result.attributes.items()) if key != "case"]
+        attributes = [pair for pair in sorted(result.attributes.items()) if pair[0] != "case"]
+        rows = [[key, f"{value:.6g}" if isinstance(value, float) else str(value)] for key, value in attributes]
         screen.table(f"{file}", ["attribute", "value"], rows, right=False)
         return
     import os

@@ -14,7 +14,9 @@ from .kinds import KINDS, summary
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="cases, equations, schemes, formulations, methods, ...")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="cases, equations, schemes, formulations, methods, ...")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a README.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="What every method needs and promises, as a table.")] = False,

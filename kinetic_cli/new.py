@@ -13,7 +13,7 @@ from .cases import shipped_cases
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the new case; writes NAME.toml here.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new case; writes NAME.toml here.")],
     origin: Annotated[str, typer.Option("--from", help="Case that comes with the program.")] = "sod",
 ) -> None:
     """Write NAME.toml, a copy of a case that comes with the program, to be changed.

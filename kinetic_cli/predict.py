@@ -43,7 +43,7 @@ def predict(
     times: Annotated[str | None, typer.Option(help="Times, separated by commas; else the case's output times.")] = None,
     points: Annotated[int, typer.Option(min=2, help="Number of cells of a uniform grid, per direction.")] = 400,
 ) -> None:
-    """Evaluate a trained network in milliseconds and write a result file.
+    """Evaluate a trained network at any Knudsen numbers, times and points and write a result file.
 
     Example: kinetic predict results/sod/hrgrad-seed0.h5 --knudsen 3e-3,0.5 --times 0.05,0.1 --out sod-fine.h5
     """
@@ -70,7 +70,8 @@ def predict(
     space = default_grid(case, points)
     coordinates = {"eps": np.array(eps), "t": np.array(t), **space}
     result = Result(case, "train", f"{trained.run}-predict", coordinates, {}, status=Status.DONE)
-    result.fields = evaluate(case, options, network, eps, np.array(t), *space.values())
+    with screen.busy("evaluating the network"):
+        result.fields = evaluate(case, options, network, eps, np.array(t), *space.values())
     result.network = network
     kept: dict[str, Any] = {
         key: trained.attributes[key] for key in ("method", "seed", "dtype", "device") if key in trained.attributes

@@ -314,18 +314,19 @@ def print_plan(case: Case) -> None:
     scheme: Scheme = schemes.load(case.reference["scheme"])()
     options = scheme.Options.model_validate(case.reference)
     axes = scheme.coordinates(case, options)
-    rows = []
+    rows, total = [], 0.0
     for eps in case.knudsen.all:
         own, chosen = options.at(case, eps)
         cost = scheme.plan(own, eps, chosen)
         share = Estimator(scheme, own, eps, chosen).share
         seconds = cost["unknowns"] * cost["steps"] / scheme.rate / (1.0 - share)
-        time_needed = screen.duration(seconds)
+        time_needed, total = screen.duration(seconds), total + seconds
         rows.append(
             [f"{eps:g}", f"{cost['unknowns']:.0f}", f"{cost['steps']:.0f}", f"{cost['bytes'] / 1e6:.1f}", time_needed]
         )
     grid = ", ".join(f"{axis} {len(values)}" for axis, values in axes.items())
-    title = f"{case.name}: {case.reference['scheme']}, grid {grid}; time on one core of a 2-core x86-64 machine"
+    title = f"{case.name}: {case.reference['scheme']}, grid {grid}; about {screen.duration(total)} in all"
+    title += " on one core of a 2-core x86-64 machine"
     screen.table(title, ["eps", "unknowns", "steps", "MB", "time"], rows)
 
 

@@ -34,8 +34,6 @@ POLL = 0.2
 SINGLE_WIDTH = 1e-3
 FINISHED = (Status.DONE, Status.TIME_LIMIT)
 
-Words = Annotated[str | None, typer.Option(metavar="A,B,...")]
-
 
 @dataclass
 class Cell:
@@ -72,10 +70,11 @@ def study(
     case_files: Annotated[list[Path], typer.Argument(metavar="CASE", help="Case files.")],
     methods: Annotated[str, typer.Option(metavar="A,B,...", help="Multi-task methods.")] = "ls,config,hrgrad",
     seeds: Annotated[str, typer.Option(metavar="0..4", help="Seeds: a range 0..4 or a list 0,3,7.")] = "0",
-    formulations: Words = None,
-    networks: Words = None,
-    optimizers: Words = None,
+    formulations: Annotated[str | None, typer.Option(metavar="A,B,...", help="AP formulations, crossed.")] = None,
+    networks: Annotated[str | None, typer.Option(metavar="A,B,...", help="Networks, crossed.")] = None,
+    optimizers: Annotated[str | None, typer.Option(metavar="A,B,...", help="First-order optimizers, crossed.")] = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Equal budget: first-order steps of every cell.")] = None,
+    second_steps: Annotated[int | None, typer.Option(min=0, help="Equal budget: second-order steps.")] = None,
     time_limit: Annotated[float | None, typer.Option(min=0.0, help="Equal budget: seconds of every cell.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Count processor seconds: fair on a busy machine.")] = False,
     single: Annotated[bool, typer.Option("--single", help="Train for each Knudsen number alone, too (STL).")] = False,
@@ -93,7 +92,8 @@ def study(
     chosen |= {key: names(f"{key}s", text) for key, text in choices.items() if text}
     if cpu and not time_limit:
         raise BadInput("--cpu: counts the seconds of --time-limit; give one")
-    budget = [f"train.steps={steps}"] * (steps is not None) + [f"train.time_limit={time_limit}"] * bool(time_limit)
+    limits = {"steps": steps, "second_steps": second_steps, "time_limit": time_limit or None}
+    budget = [f"train.{key}={value}" for key, value in limits.items() if value is not None]
     budget += ['train.clock="cpu"'] * cpu
     cells: list[Cell] = []
     references: list[Cell] = []

@@ -32,10 +32,9 @@ def losses(result: Any) -> Any:
     axes[0].legend()
     edges = task_edges(result, len(tasks)) if tasks else []
     for k, (key, shade) in enumerate(zip(tasks, shades, strict=True)):
-        label = f"{edges[k]:.1e} to {edges[k + 1]:.1e}"
-        axes[1].semilogy(steps, history[key], color=shade, lw=1, label=label)
+        axes[1].semilogy(steps, history[key], color=shade, lw=1, label=f"{edges[k]:.1e}")
     if tasks:
-        axes[1].legend(ncols=2, title=r"$\varepsilon$ of the task", title_fontsize=7)
+        axes[1].legend(ncols=2, title=r"$\varepsilon$ from", title_fontsize=7)
     for axis, name in zip(axes, ("loss by residual", "loss by task", "weight by task"), strict=False):
         axis.set_title(name)
         axis.set_xlabel("step")

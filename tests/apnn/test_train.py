@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from apnn.networks.mlp import Network
-from apnn.options import train_options_model
+from apnn.options import TrainOptions, train_options_model
 from apnn.sampling import bins, collocation
 from apnn.train import FirstOrder, Model, predict, train
 from solvers.problem.read import read_case
@@ -80,6 +81,11 @@ def test_derivatives_reach_from_the_inputs_to_the_unknowns(name):
             quotient = (after.select(axis, 0) - before.select(axis, 0)) / (2 * step)
             found, inside = here.select(axis, k), slice(0, 2)  # the points on the ends do not move
             torch.testing.assert_close(found[inside], quotient[inside], rtol=1e-5, atol=1e-5)
+
+
+def test_every_option_is_explained():
+    words = set(re.findall(r"\w+", TrainOptions.__doc__))
+    assert [name for name in TrainOptions.model_fields if name not in words] == []
 
 
 def test_bins_below_the_knee_are_no_longer_logarithmic():

@@ -147,6 +147,8 @@ def test_predict_anywhere(kinetic, folder):
     found = Result.read(folder / "fine.h5")
     assert found.fields["rho"].shape == (2, 1, 50)
     assert np.isfinite(found.fields["rho"]).all()
+    _, err = kinetic("predict", trained, "--knudsen", "1", "--points", 10**11, "--out", "no.h5", cwd=folder, expect=2)
+    assert "GiB" in err
     for wrong in (["--knudsen", "a"], ["--knudsen", "-1"], ["--knudsen", "1", "--times", "5"]):
         kinetic("predict", trained, *wrong, "--out", "no.h5", cwd=folder, expect=2)
     kinetic("predict", "results/bgk_smooth/reference.h5", "--knudsen", "1", "--out", "no.h5", cwd=folder, expect=2)
@@ -214,6 +216,12 @@ def test_words_about_the_program(kinetic, tmp_path):
     assert all(text for kind in found.values() for text in kind.values())
     out, _ = kinetic("explain", "imex", cwd=tmp_path)
     assert "ARS(4,4,3)" in out
+    out, _ = kinetic("explain", "sod", cwd=tmp_path)
+    assert 'title = "Sod tube, BGK"' in out, "explain knows whatever list shows"
+    out, _ = kinetic("list", "velocity_sets", cwd=tmp_path)
+    assert "trapezoid" in out
+    out, _ = kinetic("train", "--help", cwd=tmp_path)
+    assert "a table of its variants" in re.sub(r"[\s│]+", " ", out)
     out, _ = kinetic("cite", "sod", cwd=tmp_path)
     assert out.count("@") == 9
     assert all(key in out for key in ("bhatnagar1954model", "li2024solving", "borges2008improved", "guo2013discrete"))
