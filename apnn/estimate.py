@@ -13,7 +13,7 @@ the K_r are, since the row that fell least decides; and $e_j \le \|\rho_{\theta_
 $e \le q_j/(1-q_j)\,\|\rho_{\theta_j}-\rho_\theta\|$ (saturation assumption).  The sum over the rows alone would be decided by
 the largest: behind a strong shock the kinetic row falls tenfold while the conservation laws, and with them the error, stay.
 K_r changes where a residual turns to other frequencies or moves, so eta is right up to a factor only, the effectivity eta / error
-(`tests/apnn/test_indicator.py`, `benchmarks/variants.py`).  Where a row has not fallen by FALLEN nothing is known: NaN.
+(`tests/apnn/test_indicator.py`, `benchmarks/effectivity.py`).  Where a row has not fallen by FALLEN nothing is known: NaN.
 
 References: Ainsworth, Oden (2000), A Posteriori Error Estimation in Finite Element Analysis, DOI 10.1002/9781118032824 (residual
 estimators, effectivity); Hillebrecht, Unger (2022), "Certified machine learning: a posteriori error estimation for

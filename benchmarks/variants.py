@@ -53,14 +53,14 @@ def measure(name: str, seconds: float, changes: dict[str, Any]) -> dict[str, Any
     weights = cell_weights(axes)
     errors = {e: relative_l2(a, b, weights) for e, a, b in zip(eps, fields["rho"], truth.fields["rho"], strict=True)}
     eta = last.state["estimate"]
-    ratios = [float(f"{h / errors[e]:.2g}") for e, h in zip(case.knudsen.all, eta, strict=True)]
+    ratios = [float(f"{h / errors[e]:.2g}") for e, h in zip(case.knudsen.all, eta, strict=True) if np.isfinite(h)]
     worst = max(errors, key=lambda e: errors[e])
     return {
         "error": float(f"{errors[worst]:.3g}"),
         "eps": worst,
         "steps": last.step,
         "P": int(np.size(last.state["theta"])),
-        "effectivity": [min(ratios), max(ratios)],
+        "effectivity": [min(ratios), max(ratios)] if ratios else None,
     }
 
 

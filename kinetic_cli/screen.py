@@ -123,7 +123,7 @@ class Board:
         """Show how far the run is, named numbers, the time left, and what else there is to say."""
         if self.live is None:
             return
-        width = max(10, min(40, notes.width - 40))
+        width = max(10, min(40, notes.width - cell_len(self.title) - 30))
         done = round(share * width)
         head = f"{self.title}  [{'=' * done}{' ' * (width - done)}] {share:4.0%}  eta {eta}"
         grid = Table.grid(padding=(0, 2))

@@ -247,3 +247,4 @@ class Pool:
         for cell in self.running:
             if cell.process is not None:
                 cell.process.communicate()
+        screen.say("stopped; the same command goes on")

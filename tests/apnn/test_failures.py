@@ -41,7 +41,9 @@ def test_loss_task_and_block_that_are_not_finite_are_named():
 
 def test_memory_is_predicted_before():
     chosen = options(width=200_000, second_order="ssbroyden", second_steps=5)
-    with pytest.raises(BadInput, match=r"GiB needed, .* GiB there; ssbroyden take .* lower train.width, or choose"):
+    with pytest.raises(
+        BadInput, match=r"GiB needed, .* GiB there, .* of them for ssbroyden: lower train.width, or choose"
+    ):
         next(train(CASE, chosen))
     large = {"points": 2048, "width": 64, "velocities": 16}
     model = Model(CASE, options(**large), "cpu")

@@ -57,6 +57,13 @@ def test_live_view_keeps_the_last_look(training):
     assert later["loss"] == "1.00e-01"
 
 
+def test_time_left_stands_beside_the_longest_name(terminal):
+    with screen.board("transport_variable_scattering alignedmtl") as board:
+        board.update(0.25, {"step": "10"}, "12 min 04 s")
+        board.live.refresh()
+    assert " 25%  eta 12 min 04 s" in terminal.getvalue()
+
+
 def test_live_view_warns_of_a_network_that_has_fitted_its_points(training, terminal):
     with screen.board("sod ls") as board:
         board.update(0.0, {}, "-", "preparing")

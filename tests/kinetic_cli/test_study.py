@@ -69,6 +69,7 @@ def test_interrupted_study_leaves_valid_results_and_goes_on(kinetic, tmp_path):
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=100)
     assert run.returncode == 130, err
+    assert b"the same command goes on" in err
     assert str(Result.read(path).status) == "interrupted"
     out, _ = kinetic(*words, "--plan", cwd=tmp_path)
     assert "resume" in out
