@@ -56,10 +56,7 @@ class Model:
         )
         make, known = networks.load(options.network), self.formulation
         code = options.latent if self.encoder else 0
-        try:
-            wanted = make.make_options(**options.network_options)
-        except (TypeError, ValueError) as error:
-            raise BadInput(f"train.network_options of {options.network}: {error}") from None
+        wanted = network_options(options)
         # which columns know x, and whether they are a basis, matters to separable networks alone
         split = {"places": getattr(known, "places", 0), "basis": getattr(known, "basis", None)}
         inputs = known.inputs + code
@@ -216,6 +213,14 @@ class Model:
             return hrgrad.pointwise_jacobian(lambda copies: rows(copies, self._points, count), theta, count)
 
         return Residuals(lambda theta: rows(theta, self.batch(refresh), count).reshape(-1), jacobian=jacobian)
+
+
+def network_options(options: TrainOptions) -> Any:
+    """The options of the network that is named; BadInput for one that it does not have."""
+    try:
+        return networks.load(options.network).make_options(**options.network_options)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"train.network_options of {options.network}: {error}") from None
 
 
 def predict(

@@ -186,6 +186,31 @@ class Phase:
         return found if weights is None else found | {"weights": weights}
 
 
+def chosen_method(options: TrainOptions) -> tuple[Any, Any, str]:
+    """The multi-task method, its options, and the name of the optimizer that follows it; BadInput where they do not go together."""
+    method = hrgrad.load_method(options.method)
+    try:
+        method_options = method.Options.read(**options.method_options)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"train.method_options: {error}") from None
+    is_step = method.is_step(method_options)
+    name = options.optimizer if options.optimizer != "auto" else "sgd" if is_step else "adam"
+    if is_step and name != "sgd":
+        raise BadInput(
+            f"train.optimizer = '{name}': {options.method} carries Adam's momenta itself and they would act twice; "
+            "choose sgd or auto"
+        )
+    if is_step and options.update_length == "unit":
+        raise BadInput(
+            f"train.update_length = 'unit': the update of {options.method} is Adam's step already; use 'method'"
+        )
+    try:
+        demand(name, ("direction",), "this phase")
+    except ValueError as error:
+        raise BadInput(f"train.optimizer: {error}, or set train.second_order") from None
+    return method, method_options, name
+
+
 class FirstOrder(Phase):
     """A method of `hrgrad` combines the tasks' gradients; a first-order optimizer follows."""
 
@@ -193,26 +218,7 @@ class FirstOrder(Phase):
         super().__init__(model)
         options = model.options
         self.steps, self.dtype = options.steps, model.dtype
-        self.method = hrgrad.load_method(options.method)
-        try:
-            self.method_options = self.method.Options.read(**options.method_options)
-        except (TypeError, ValueError) as error:
-            raise BadInput(f"train.method_options: {error}") from None
-        is_step = self.method.is_step(self.method_options)
-        name = options.optimizer if options.optimizer != "auto" else "sgd" if is_step else "adam"
-        if is_step and name != "sgd":
-            raise BadInput(
-                f"train.optimizer = '{name}': {options.method} carries Adam's momenta itself and they would act twice; "
-                "choose sgd or auto"
-            )
-        if is_step and options.update_length == "unit":
-            raise BadInput(
-                f"train.update_length = 'unit': the update of {options.method} is Adam's step already; use 'method'"
-            )
-        try:
-            demand(name, ("direction",), "this phase")
-        except ValueError as error:
-            raise BadInput(f"train.optimizer: {error}, or set train.second_order") from None
+        self.method, self.method_options, name = chosen_method(options)
         self.optimizer = load_optimizer(name)()
         self.optimizer_options = self.optimizer.make_options()
 

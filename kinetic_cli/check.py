@@ -10,7 +10,7 @@ from solvers.problem.result import Result
 from solvers.problem.status import BadInput, Status
 
 from . import screen
-from .cases import Settings, Variant, load_case
+from .cases import Settings, Variant, load_case, train_options
 
 
 def check(
@@ -26,6 +26,14 @@ def check(
         check_result(file)
         return
     case = load_case(file, variant, settings)
+    if case.train:  # what the names in [train] stand for knows which options it has
+        from apnn.model import network_options
+        from apnn.train import chosen_method
+
+        options = train_options(case)
+        network_options(options)
+        if options.steps:
+            chosen_method(options)
     screen.answer(f"{file}: a valid case: {case.title}")
     screen.answer(f"equation {case.equation.kind}; eps {', '.join(f'{e:g}' for e in case.knudsen.all)}")
     screen.answer(f"problem {case.problem_sha256[:16]}, case {case.sha256[:16]}")

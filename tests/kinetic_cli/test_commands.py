@@ -174,6 +174,8 @@ def test_predict_anywhere(kinetic, folder):
         (["train", "sodd"], "neither a file nor a case that comes with the program: did you mean 'sod'"),
         (["train", "sod", "--set", "equation.kind=bgkk"], "did you mean 'bgk'"),
         (["train", "sod", "--steps", "0", "--set", "train.second_steps=0"], "nothing to train"),
+        (["check", "sod", "--set", "train.method_options={anchr=1}"], "train.method_options"),
+        (["check", "sod", "--set", "train.network_options={factorised=true}"], "train.network_options of mlp"),
         (["explain", "hrgrd"], "did you mean 'hrgrad'"),
         (["list", "schems"], "did you mean 'schemes'"),
         (["new", "tube", "--from", "sood"], "did you mean 'sod'"),
