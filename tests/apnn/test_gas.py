@@ -11,7 +11,7 @@ from scipy.special import erfc
 from apnn.flight import Flight
 from apnn.formulations.bgk_conservation import Formulation as BGK
 from apnn.formulations.esbgk_conservation import Formulation as ESBGK
-from apnn.gas import Solution
+from apnn.gas import FINER, Solution
 from apnn.gaussian import realizable
 from apnn.networks.mlp import Network
 from solvers.limits.euler import finite_differences
@@ -183,6 +183,11 @@ def test_rows_are_the_kinetic_equation(make, name, d):
     for name_, power in powers.items():
         law = (streamed * w.repeat(d) * power).sum(-1)
         torch.testing.assert_close(rows[name_][:2] * unit * h / batch.ease[:2], law, rtol=1e-4, atol=1e-5)
+    if formulation.periodic:  # the fluxes of momentum and energy that a defect of the kinetic equation makes
+        defects = [(both * expected * w.repeat(d) * powers[name_]).sum(-1) for name_ in ("momentum", "energy")]
+        length = formulation.flight.t0 * formulation.flight.hot**0.5 / FINER
+        made = rows["flux"][:2] / (h * batch.ease[:2] / length).unsqueeze(-1)
+        torch.testing.assert_close(made, torch.stack(defects, dim=-1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("nu", [-0.5, 0.9])
