@@ -9,8 +9,8 @@ G is a mean: for eps -> 0 it is the equilibrium, a uniform gas stays as it is, a
 alike.  An error of the equilibrium's fields that varies over less than a mean free path is averaged away (Sloan's iterate), and
 G carries what no expansion in gradients has: hot particles ahead of a shock, which came out of it.
 
-The fields are given at the times and cells of a grid.  Between times they are interpolated at places that move along,
-y = (x - first)/gap, so that a shock stays where it is; piecewise cubics in both (Lagrange, Keys).
+The fields are given at the times and cells of a grid that moves with the waves (`wave_frame.py`): a shock stays where it is, and
+cubics in time (Lagrange) and place (Keys) lead from one cell to the next.
 
 Reference: Sloan (1976), "Improvement by iteration for compact operator equations", Math. Comp. 30, 758, DOI 10.2307/2005396.
 """
@@ -19,16 +19,18 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from solvers.compile import njit
+from solvers.limits.moving import Cells, graded
 
 from .flight import Flight
+from .wave_frame import WaveFrame
 
 #: Gauss points on a path
 PLACES = 12
-#: velocities: at least so many, within so many thermal speeds of every state, no further apart than the coldest thermal speed
-SPEEDS, FAR = 48, 5.5
+#: velocities: within so many thermal speeds of every state, no further apart than the coldest thermal speed and than this share of
+#: the speed that is one half length of the data in as many free times
+REACH, SHARE, LONG = 5.5, 0.5, 5.0
 #: what differs by less from one cell to the next does not vary
 STILL = 1e-9
 #: <(1, v, v^2, v^3) f1> and <(1, v) f2>
@@ -53,28 +55,20 @@ def keys(values, z, found):
 
 
 @njit(cache=True, error_model="numpy")
-def between(levels, first, gap, start, dx, index, weights, here, found):
-    """Fields (x, 4) at a time between levels (t, x, 4): four of them from `index` on, each at its own places; `here` first, gap."""
-    part = np.empty(4)
-    for i in range(found.shape[0]):
-        y = (start + i * dx - here[0]) / here[1]
-        found[i] = 0.0
-        for k in range(4):
-            keys(levels[index + k], (first[index + k] + gap[index + k] * y - start) / dx, part)
-            for n in range(4):
-                found[i, n] += weights[k] * part[n]
+def mean_moments(profiles, first, length, start, step, thin, sharp, r, share, x, v, found):
+    """Moments (x, MOMENTS) per dv of the mean over paths; profiles (r, cells, 4): ln(rho/sqrt(2 pi T11)), u, 1/(2 T11), 2 T22.
 
-
-@njit(cache=True, error_model="numpy")
-def mean_moments(profiles, start, dx, r, share, x, v, found):
-    """Moments (x, MOMENTS) per dv of the mean over paths; profiles (r, x, 4): ln(rho/sqrt(2 pi T11)), u, 1/(2 T11), 2 T22."""
+    first, length              (r,): the frame at the end of each path
+    start, step, thin, sharp   the cells in it
+    """
     state = np.empty(4)
     for i in range(x.size):
         found[i] = 0.0
         for j in range(v.size):
             f1, f2 = 0.0, 0.0
             for k in range(r.size):
-                keys(profiles[k], (x[i] - v[j] * r[k] - start) / dx, state)
+                z = graded((x[i] - v[j] * r[k] - first[k]) / length[k], thin, sharp)
+                keys(profiles[k], (z - start) / step, state)
                 c = v[j] - state[1]
                 M = share[k] * math.exp(state[0] - c * c * state[2])
                 f1 += M
@@ -88,26 +82,30 @@ def mean_moments(profiles, start, dx, r, share, x, v, found):
 
 
 class Collided:
-    """G of one case for fields at the times t0 expm1(ages); `first` and `gap` (t,) say where a shock is then."""
+    """G of one case for fields at the times of a frame."""
 
-    def __init__(self, flight: Flight, ages: Array, first: Array, gap: Array) -> None:
-        self.t0, self.ages, self.first, self.gap = flight.t0, ages, first, gap
-        self.frames = CubicSpline(ages, np.stack([first, gap], axis=-1))
-        low, high = flight.reach(FAR)
-        self.v = np.linspace(low, high, max(SPEEDS, 1 + math.ceil((high - low) / flight.cold**0.5)))
+    def __init__(self, flight: Flight, frame: WaveFrame) -> None:
+        self.frame = frame
+        self.flight = flight
         s, w = np.polynomial.legendre.leggauss(PLACES)
         rest = 0.5 * (1.0 - s)  # dense where particles are just out: their path is nearly -2 eps ln(rest)
         self.z, self.share = 1.0 - rest**2, w * rest
 
-    def at(self, t: float) -> tuple[int, Array, Array]:
-        """The first of the four levels that a time lies between, their weights, and the place of the shock then."""
-        age = math.log1p(t / self.t0)
-        step = self.ages[1]
-        index = min(max(int(age / step) - 1, 0), len(self.ages) - 4)
-        p = age / step - index
+    def speeds(self, eps: float) -> Array:
+        """Velocity nodes."""
+        low, high = self.flight.reach(REACH)
+        oldest = min(LONG * eps, self.flight.case.domain.t_end)
+        apart = min(self.flight.cold**0.5, SHARE * self.flight.length / oldest)
+        return np.linspace(low, high, 1 + math.ceil((high - low) / apart))
+
+    def between(self, t: float) -> tuple[int, Array]:
+        """The first of the four levels that a time lies between, and their weights."""
+        ages = self.frame.ages
+        age = math.log1p(t / self.frame.t0) / ages[1]
+        index = min(max(int(age) - 1, 0), len(ages) - 4)
+        p = age - index
         a, b, c, d = p, p - 1.0, p - 2.0, p - 3.0
-        weights = np.array([-b * c * d / 6.0, 0.5 * a * c * d, -0.5 * a * b * d, a * b * c / 6.0])
-        return index, weights, self.frames(age)
+        return index, np.array([-b * c * d / 6.0, 0.5 * a * c * d, -0.5 * a * b * d, a * b * c / 6.0])
 
     def paths(self, eps: float, t: float) -> Array:
         """Ages r of particles since their last collision."""
@@ -116,40 +114,41 @@ class Collided:
 
     def needed(self, eps: float, times: Array) -> Array:
         """Numbers of the levels that `moments` looks at."""
-        starts = {self.at(t - r)[0] for t in times for r in self.paths(eps, t)}
+        starts = {self.between(t - r)[0] for t in times for r in self.paths(eps, t)}
         return np.array(sorted({start + k for start in starts for k in range(4)}))
 
-    def field(self, levels: Array, x: Array, t: float) -> Array:
-        """Levels (t, x, 4) at one time, (x, 4)."""
-        index, weights, here = self.at(t)
-        found = np.empty((x.size, 4))
-        between(levels, self.first, self.gap, x[0], x[1] - x[0], index, weights, here, found)
+    def field(self, levels: Array, t: float) -> Array:
+        """Levels (t, ...) at one time, each cell's own place."""
+        index, weights = self.between(t)
+        found: Array = np.tensordot(weights, levels[index : index + 4], 1)
         return found
 
-    def moments(self, eps: float, x: Array, states: Array, times: Array, places: Array) -> Array:
-        """Moments of G at `times` and ascending `places`, (t, x, MOMENTS).
+    def moments(self, eps: float, cells: Cells, states: Array, times: Array, places: Array) -> Array:
+        """Moments of G at `times` and ascending `places` (t, x), shape (t, x, MOMENTS).
 
-        states   rho, u, T11, T22 of the equilibrium at the cells x and all levels, (t, x, 4)
+        states   rho, u, T11, T22 of the equilibrium at all levels and cells, (t, cells, 4)
         """
         rho, u, along, across = np.moveaxis(states, -1, 0)
         with np.errstate(divide="ignore", invalid="ignore"):  # levels that are not needed may be empty
             levels = np.stack([np.log(rho / np.sqrt(2.0 * np.pi * along)), u, 0.5 / along, 2.0 * across], axis=-1)
-        found = np.empty((len(times), len(places), MOMENTS))
-        for t, here in zip(times, found, strict=True):
+        v = self.speeds(eps)
+        found = np.empty((*places.shape, MOMENTS))
+        for t, x, here in zip(times, places, found, strict=True):
             r = self.paths(eps, t)
-            profiles = np.stack([self.field(levels, x, t - age) for age in r])
+            profiles = np.stack([self.field(levels, t - age) for age in r])
+            first, length = np.array([self.frame.at(t - age)[0] for age in r]).T
             # beyond what particles come from, the gas is at rest with the ends: one place stands for all
             varies = np.flatnonzero(np.abs(np.diff(profiles, axis=1)).max(axis=(0, 2)) > STILL)
-            near = (
-                x[varies[[0, -1]] if varies.size else [0, 0]]
-                + np.array([-2.0, 3.0]) * (x[1] - x[0])
-                + self.v[[0, -1]] * r.max()
-            )
-            a, b = np.searchsorted(places, near)
-            a, b = max(a - 1, 0), min(b + 1, len(places))
-            mean_moments(profiles, x[0], x[1] - x[0], r, self.share, places[a:b], self.v, here[a:b])
+            a, b = (max(varies[0] - 2, 0), min(varies[-1] + 3, cells.y.size - 1)) if varies.size else (0, 0)
+            near = [(first + length * cells.y[a] + v[0] * r).min(), (first + length * cells.y[b] + v[-1] * r).max()]
+            a, b = np.searchsorted(x, near)
+            a, b = max(a - 1, 0), min(b + 1, len(x))
+            mean_moments(
+                profiles, first, length, cells.start, cells.step, cells.thin, cells.sharp,
+                r, self.share, x[a:b], v, here[a:b],
+            )  # fmt: skip
             here[:a], here[b:] = here[a], here[b - 1]
-        found *= self.v[1] - self.v[0]
+        found *= v[1] - v[0]
         return found
 
 

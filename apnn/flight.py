@@ -20,7 +20,7 @@ for Fluid Dynamics, chapter 4, DOI 10.1007/b79761 (waves).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,8 +106,8 @@ class Flight:
         unequal = self.ends is not None and self.ends[0] != self.ends[1]
         age = case.domain.t_end / self.t0 if unequal and not self.jumps else 0.0
         self.parted = age > PARTED
-        self.waves = self.find_waves()
         self.find_velocities(profile)
+        self.waves = self.find_waves()
         step = (self.high - self.low) / (NODES - 1)
         self.v = torch.linspace(self.low, self.high, NODES, dtype=torch.float64, device=device)
         self.w = torch.full_like(self.v, step)
@@ -157,21 +157,22 @@ class Flight:
             return []
         middle = middle_states(*self.ends, self.gamma)
 
-        found, shocks, jumps = [Wave(middle[0][1], False)], {}, {}
+        found, jumps = [Wave(middle[0][1], False)], {}
         for sign, (rho, u, T), (rho_m, u_m, T_m) in zip((-1, 1), self.ends, middle, strict=True):
             ratio = rho_m * T_m / (rho * T)
             sound, inner = math.sqrt(self.gamma * T), math.sqrt(self.gamma * T_m)
             if ratio > 1.0:
                 mach = math.sqrt(((self.gamma + 1.0) * ratio + self.gamma - 1.0) / (2.0 * self.gamma))
-                shocks[sign], jumps[sign] = Wave(u + sign * sound * mach, True), abs(u_m - u)
+                found.append(Wave(u + sign * sound * mach, True))
+                jumps[found[-1]] = sign * abs(u_m - u)
             else:
                 found += [Wave(u + sign * sound, False), Wave(u_m + sign * inner, False)]
-        if shocks and self.parted:
+        found.sort(key=lambda wave: wave.speed)
+        if jumps and self.parted:
             from .fronts import track  # the compiled solvers come with it
 
-            courses = track(self.case, jumps, self.device)
-            shocks = {sign: replace(wave, course=courses[sign]) for sign, wave in shocks.items()}
-        return sorted([*found, *shocks.values()], key=lambda wave: wave.speed)
+            return track(self, found, jumps)
+        return found
 
     def place_of(self, wave: Wave, t: Tensor) -> Tensor:
         """Where a wave is at the times t."""

@@ -7,28 +7,37 @@ forms late, from compression, and runs beside the place that the jump would give
 $$ s(t) = \arg\min_x g_\pm, \qquad g_\pm = \partial_xu \pm \frac{\partial_xp}{\rho c}, \qquad
    w(t) = \frac{|\Delta u|}{\max|g_\pm|} , $$
 
-Delta u the jump of u that the Riemann problem has there; less what the grid adds to w.  Curves in t are piecewise cubics.
+Delta u the jump of u that the Riemann problem has there.  Both come in the end from cells that move with the waves and resolve the
+shocks of a gas that is nearly dense (`solvers/limits/moving.py`): they are not the grid's.  Curves in t are piecewise cubics.
 
 Reference: Whitham (1974), Linear and Nonlinear Waves, section 6.8 (simple waves and where they break), DOI 10.1002/9781118032954.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator, PPoly, make_lsq_spline
+from scipy.interpolate import CubicSpline, PchipInterpolator, PPoly, make_lsq_spline
 from torch import Tensor
 
 from solvers.limits.euler import finite_differences
-from solvers.problem.case import Case
+from solvers.limits.moving import march, slope
+
+from .wave_frame import WaveFrame
+
+if TYPE_CHECKING:
+    from .flight import Flight, Wave
 
 CELLS = 1200
-MOMENTS = 60
+MOMENTS = 100
 #: pieces of a shock's path, which is smoother than the cells that it was found in
-PIECES = 10
-#: thickness that the scheme gives to a jump, in cells
-SMEARED = 3.0
+PIECES = 20
+#: the limit for moving cells: so many free paths in the half length of the data, or more; first, a tenth as many
+DENSE = 300.0
+
+Array = NDArray[np.float64]
 
 
 class Curve:
@@ -42,7 +51,7 @@ class Curve:
 
     def __call__(self, t: Tensor) -> Tensor:
         piece = (t / self.step).long().clamp(0, self.coefficients.shape[1] - 1)
-        s = t - piece * self.step
+        s = t - self.step * piece.to(t.dtype)
         a, b, c, d = self.coefficients[:, piece]
         return a + s * (b + s * (c + s * d))
 
@@ -55,24 +64,56 @@ class Course:
     width: Curve
 
 
-def track(case: Case, jumps: dict[int, float], device: str) -> dict[int, Course]:
-    """Courses of the shocks by family, -1 or 1; `jumps` holds |Delta u| of each."""
+def track(flight: "Flight", waves: "list[Wave]", jumps: "dict[Wave, float]") -> "list[Wave]":
+    """The waves with the courses of those that jump; `jumps` holds Delta u of each shock, its sign that of the family."""
+    case = flight.case
     t = case.domain.t_end * np.linspace(0.0, 1.0, MOMENTS + 1)
     x, values = finite_differences(case, CELLS, t)
     dx, gamma = float(x[1] - x[0]), case.equation.gamma
+    ages = np.log1p(t / flight.t0)
+    first, length = WaveFrame(flight, waves, ages, case.knudsen.train[0]).curves(ages)[:, :, None].transpose(1, 0, 2)
+    courses = {}
+    for wave, jump in jumps.items():
+        index, sharp = sharpest(steepness(values, gamma, jump) / dx, (x - first) / length, jump)
+        courses[wave] = course(t, x[0] + dx * index, abs(jump) / sharp, flight.device)
+    # such a scheme is off by part of a cell: cells that move and are finer than shocks of a gas that is nearly dense
+    dense = min(case.knudsen.train[0], flight.length / (DENSE * flight.hot**0.5))
+    for eps in (10.0 * dense, dense):
+        frame = WaveFrame(flight, [replace(wave, course=courses.get(wave)) for wave in waves], ages, eps)
+        cells = frame.cells(eps)
+        places = frame.places(cells)
+        rho, u, T = (
+            getattr(case.initial, name)(x=places[0].clip(flight.left, flight.right), eps=eps)
+            for name in ("rho", "u", "T")
+        )
+        U = march(case, eps, cells, frame.at, np.stack([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2]), t)
+        rho, u = U[:, 0], U[:, 1] / U[:, 0]
+        values = np.stack([rho, u, (gamma - 1.0) * (U[:, 2] / rho - 0.5 * u**2)], axis=1)
+        for wave, jump in jumps.items():
+            steep = steepness(values, gamma, jump) / (frame.curves(ages)[:, 1:] * cells.wide)
+            index, sharp = sharpest(steep, np.broadcast_to(cells.y, steep.shape), jump)
+            at = np.array([CubicSpline(np.arange(row.size), row)(k) for k, row in zip(index, places, strict=True)])
+            courses[wave] = course(t, at, abs(jump) / sharp, flight.device)
+    return [replace(wave, course=courses.get(wave)) for wave in waves]
+
+
+def steepness(values: Array, gamma: float, jump: float) -> Array:
+    """-g per cell of (rho, u, T) (t, 3, cells), by the sign of the family; (t, cells)."""
     rho, u, T = values.transpose(1, 0, 2)
-    found = {}
-    for sign, jump in jumps.items():
-        g = np.gradient(u, dx, axis=1) + sign * np.gradient(rho * T, dx, axis=1) / (rho * np.sqrt(gamma * T))
-        at = g[:, 1:-1].argmin(axis=1) + 1
-        before, here, behind = (g[np.arange(len(t)), at + k] for k in (-1, 0, 1))
-        place = x[at] + 0.5 * dx * (before - behind) / np.maximum(before - 2.0 * here + behind, 1e-300)
-        width = np.sqrt(np.maximum((jump / np.abs(here)) ** 2 - (SMEARED * dx) ** 2, (0.1 * dx) ** 2))
-        found[sign] = Course(smooth(t, place, device), Curve(PchipInterpolator(t, width), device))
+    found: Array = -slope(u) - np.sign(jump) * slope(rho * T) / (rho * np.sqrt(gamma * T))
     return found
 
 
-def smooth(t: NDArray[np.float64], place: NDArray[np.float64], device: str) -> Curve:
-    """Least squares with few pieces."""
+def sharpest(g: Array, y: Array, jump: float) -> tuple[Array, Array]:
+    """Where rows of g (t, cells) are largest on the family's side of y = 1/2, in cells, and how large; the vertex of a parabola."""
+    at = np.where(np.sign(jump) * (y - 0.5) > 0.0, g, -np.inf)[:, 1:-1].argmax(axis=1) + 1
+    before, here, behind = (g[np.arange(len(g)), at + k] for k in (-1, 0, 1))
+    off = 0.5 * (before - behind) / np.minimum(before - 2.0 * here + behind, -1e-300)
+    return at + off.clip(-0.5, 0.5), here
+
+
+def course(t: Array, place: Array, width: Array, device: str) -> Course:
+    """Places by least squares with few pieces, each by how sharp the shock is; widths as they are."""
     knots = np.concatenate([[t[0]] * 3, np.linspace(t[0], t[-1], PIECES + 1), [t[-1]] * 3])
-    return Curve(PPoly.from_spline(make_lsq_spline(t, place, knots, k=3)), device)
+    path = make_lsq_spline(t, place, knots, k=3, w=1.0 / width)
+    return Course(Curve(PPoly.from_spline(path), device), Curve(PchipInterpolator(t, width), device))

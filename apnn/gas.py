@@ -36,8 +36,7 @@ $$ G^* + \varepsilon h\,DG^* = \mathcal G^*, \qquad
 
 rows need G* on no velocity.  A is smaller by the factor a, and the network begins at zero.  N and ghat carry a window that closes
 ahead of the waves, and rows are those of an observer who moves with the known u, relative to the known rho: thin gas counts as
-dense gas does.  In shocks that the cells of the known part smear, rows count by how little.  Fields of a trained network are the
-moments of its own equilibrium after one more flight, where cells resolve a free path.
+dense gas does.  Fields of a trained network are the moments of its own equilibrium after one more flight.
 
 **A jump** between two constants has t_0 = 0 and no scale: f depends on (x/t, t/eps, v) alone, and so do the inputs, among
 them the places of the waves of the limit's Riemann problem in units of their thickness.  There the known part of W are both
@@ -227,13 +226,11 @@ class Gas:
         self.offset, self.spread = data.mean(0), (data.amax(0) - data.amin(0)).clamp_min(1.0)
         self.basis = None
         self.known: Known | None = None
-        self.smear = 0.0
         self.begins_at_zero = self.parted  # a network that starts at random must first unlearn that
         if self.parted:
             from .known import known_part  # the compiled solvers come with it
 
             self.known = known_part(case, flight, device)
-            self.smear = self.known.smear
         probe = torch.full((1,), 0.5 * self.t_end, dtype=torch.float64, device=device)
         middle_x = torch.full_like(probe, 0.5 * (self.low + self.high))
         self.places = 3 + len(self.place(probe, probe, middle_x))
@@ -271,7 +268,7 @@ class Gas:
         length = self.flight.length
         width = self.shock_width(eps, t)
         if wave.course is not None:
-            return torch.sqrt(wave.course.width(t) ** 2 + width**2 + self.smear**2)
+            return torch.sqrt(wave.course.width(t) ** 2 + width**2)
         if not self.windowed:
             return torch.full_like(t, length)
         if wave.shock:
@@ -388,10 +385,9 @@ class Gas:
         for side in self.reached:
             deep = self.conduction(eps, t)
             a = a + rest * A * eps / deep * torch.exp(-self.away(side, x) / deep)
-        resolved = self.resolved(eps, t, x)
         if self.known is not None:
-            A = A * a * resolved
-        return torch.stack([A, a * closed * resolved, a], dim=-2)
+            A = A * a
+        return torch.stack([A, a * closed, a], dim=-2)
 
     def ease(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
         """t + t0, less in shocks, where slopes are larger: what counts there is the integral over their width."""
@@ -407,17 +403,6 @@ class Gas:
             layer = self.layer(eps)
             factor = factor + torch.exp(-self.away(side, x) / layer) * self.conduction(eps, t) / layer
         return (t + flight.t0) / factor
-
-    def resolved(self, eps: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        """1, in a shock the square of free path over cell where that is less: shocks there are the grid's, not a network's."""
-        found = torch.ones_like(t)
-        if self.known is None:
-            return found
-        share = (eps * self.flight.hot**0.5 / self.known.cell).clamp_max(1.0) ** 2
-        for wave in self.flight.waves:
-            if wave.course is not None:
-                found = found * (1.0 - self.within(wave, eps, t, x) * (1.0 - share))
-        return found
 
     def wall(self, side: str, eps: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Nodes of the entering directions and the value of G on them, (..., B, entering)."""
@@ -459,8 +444,7 @@ class Gas:
         shift = torch.zeros(3, 1, 3, dtype=base.dtype, device=base.device)
         shift[0] = self.offset
         inputs = torch.cat([(state - shift) / self.spread, simple], dim=-1)
-        resolved = self.resolved(eps, t, x)
-        size = rows[..., 0, :] / resolved
+        size = rows[..., 0, :]
         E, h = torch.exp(-t / eps), -torch.expm1(-t / eps)
         unit = base[..., 0, :, 0].exp() if self.parted else torch.ones_like(t)
         far = eps * h
@@ -475,7 +459,7 @@ class Gas:
             A.contiguous(),
             a.contiguous(),
             size,
-            self.ease(eps, t, x) * resolved,
+            self.ease(eps, t, x),
             h,
             far,
             E / far,
@@ -662,27 +646,28 @@ class Gas:
     ) -> None:
         """Put fields by one more flight of the network's equilibrium in place of its `own` ones at points (B,), where that helps.
 
-        That is where free paths are no shorter than the cells that the equilibrium is held on, between parted waves.
+        That is between parted waves.
         """
-        if self.known is None or not self.known.resolves(eps):
+        if self.known is None:
             return
         from .collided import fluxes
 
-        collided, cells = self.known.collided, self.known.cells_for(eps)
+        collided, frame = self.known.collided, self.known.frame
+        cells = frame.cells(eps)
         times = t.unique()
         times = times[times > 0.0]
         levels = collided.needed(eps, times.cpu().numpy())
-        grid = (torch.as_tensor(axis, device=t.device) for axis in (self.known.t[levels], cells))
-        then, there = torch.meshgrid(*grid, indexing="ij")
+        there = torch.as_tensor(frame.places(cells)[levels], device=t.device)
+        then = torch.as_tensor(self.known.t[levels], device=t.device)[:, None].expand_as(there)
         found = network(torch.full_like(there, eps).flatten(), then.flatten(), there.flatten())
         along = found["T"] * (1.0 + found["A"]) if self.nu else found["T"]
         state = [found["rho"], found["u"], *tensor_of(found["T"], along, self.d, self.nu)]
-        states = np.ones((len(collided.ages), len(cells), 4))
+        states = np.ones((len(self.known.t), cells.y.size, 4))
         states[levels] = torch.stack(state, dim=-1).reshape(*there.shape, 4).cpu().numpy()
         for time in times:
             here = (t == time).nonzero()[:, 0]
             here = here[x[here].argsort()]
-            moments = collided.moments(eps, cells, states, time[None].cpu().numpy(), x[here].cpu().numpy())
+            moments = collided.moments(eps, cells, states, time[None].cpu().numpy(), x[here][None].cpu().numpy())
             G = torch.as_tensor(np.stack(fluxes(moments[0], self.d)[:5]), device=t.device)
             then = torch.full_like(x[here], float(time))
             for name, value in self.fields_from(

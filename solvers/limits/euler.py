@@ -127,54 +127,74 @@ def padded(U: Array, left: str, right: str) -> Array:
 
 
 @njit(cache=True, error_model="numpy")
-def flux_rate(U, gamma, dx):
-    """-d_x F(U) by characteristic WENO5 with a Lax-Friedrichs splitting; U (3, x + 2 GHOSTS) padded, result (3, x)."""
+def upwind(F, U, left, viscous, sign, found):
+    """(F + sign viscous U)/2 along the rows `left` (3, faces) from five cells of one side, into `found` (faces,)."""
+    first, step = (0, 1) if sign > 0.0 else (5, -1)
+    F0, F1, F2, U0, U1, U2, l0, l1, l2 = F[0], F[1], F[2], U[0], U[1], U[2], left[0], left[1], left[2]
+    a, b, c, d, e = first, first + step, first + 2 * step, first + 3 * step, first + 4 * step
+    for k in range(found.size):
+        s = sign * viscous[k]
+        found[k] = 0.5 * face_value(
+            l0[k] * (F0[k + a] + s * U0[k + a])
+            + l1[k] * (F1[k + a] + s * U1[k + a])
+            + l2[k] * (F2[k + a] + s * U2[k + a]),
+            l0[k] * (F0[k + b] + s * U0[k + b])
+            + l1[k] * (F1[k + b] + s * U1[k + b])
+            + l2[k] * (F2[k + b] + s * U2[k + b]),
+            l0[k] * (F0[k + c] + s * U0[k + c])
+            + l1[k] * (F1[k + c] + s * U1[k + c])
+            + l2[k] * (F2[k + c] + s * U2[k + c]),
+            l0[k] * (F0[k + d] + s * U0[k + d])
+            + l1[k] * (F1[k + d] + s * U1[k + d])
+            + l2[k] * (F2[k + d] + s * U2[k + d]),
+            l0[k] * (F0[k + e] + s * U0[k + e])
+            + l1[k] * (F1[k + e] + s * U1[k + e])
+            + l2[k] * (F2[k + e] + s * U2[k + e]),
+        )
+
+
+@njit(cache=True, error_model="numpy")
+def flux_rate(U, gamma, wide, drift):
+    """-d_x F(U) + drift d_x U by characteristic WENO5 with a Lax-Friedrichs splitting; U (3, x + 2 GHOSTS) padded, result (3, x).
+
+    wide, drift   (x,): width of the cells, which grow smoothly, and speed of their centres
+    """
+    cells = U.shape[1] - 2 * GHOSTS
     F, speed = np.empty_like(U), 0.0
     for i in range(U.shape[1]):
-        rho, momentum, E = U[:, i]
-        u = momentum / rho
-        p = (gamma - 1.0) * (E - 0.5 * rho * u * u)
-        F[:, i] = momentum, momentum * u + p, u * (E + p)
-        speed = max(speed, abs(u) + np.sqrt(gamma * p / rho))
-    rate, flux, before = np.empty((3, U.shape[1] - 2 * GHOSTS)), np.zeros(3), np.zeros(3)
-    window = np.empty(5)
-    for k in range(rate.shape[1] + 1):
-        # eigenvectors at the face state (arithmetic mean), rows of L and columns of R
-        rho, momentum, E = 0.5 * (U[:, k + 2] + U[:, k + 3])
+        u = U[1, i] / U[0, i]
+        p = (gamma - 1.0) * (U[2, i] - 0.5 * U[1, i] * u)
+        F[0, i], F[1, i], F[2, i] = U[1, i], U[1, i] * u + p, u * (U[2, i] + p)
+        speed = max(speed, abs(u) + np.sqrt(gamma * p / U[0, i]))
+    # eigenvectors at the face states (arithmetic mean), rows of L and columns of R
+    L, R, viscous = np.empty((3, 3, cells + 1)), np.empty((3, 3, cells + 1)), np.empty(cells + 1)
+    for k in range(cells + 1):
+        rho, momentum, E = U[0, k + 2] + U[0, k + 3], U[1, k + 2] + U[1, k + 3], U[2, k + 2] + U[2, k + 3]
         u = momentum / rho
         p = (gamma - 1.0) * (E - 0.5 * rho * u * u)
         c, H = np.sqrt(gamma * p / rho), (E + p) / rho
         b2 = (gamma - 1.0) / (c * c)
         b1 = 0.5 * b2 * u * u
-        for j in range(3):
-            flux[j] = 0.0
-        for m in range(3):
-            if m == 0:
-                l0, l1, l2 = 0.5 * (b1 + u / c), -0.5 * (b2 * u + 1.0 / c), 0.5 * b2
-                r1, r2 = u - c, H - u * c
-            elif m == 1:
-                l0, l1, l2 = 1.0 - b1, b2 * u, -b2
-                r1, r2 = u, 0.5 * u * u
-            else:
-                l0, l1, l2 = 0.5 * (b1 - u / c), -0.5 * (b2 * u - 1.0 / c), 0.5 * b2
-                r1, r2 = u + c, H + u * c
-            value = 0.0
-            for sign in (1.0, -1.0):
-                for n in range(5):
-                    j = k + n if sign > 0.0 else k + 5 - n
-                    window[n] = 0.5 * (
-                        l0 * (F[0, j] + sign * speed * U[0, j])
-                        + l1 * (F[1, j] + sign * speed * U[1, j])
-                        + l2 * (F[2, j] + sign * speed * U[2, j])
-                    )
-                value += face_value(window[0], window[1], window[2], window[3], window[4])
-            flux[0] += value
-            flux[1] += r1 * value
-            flux[2] += r2 * value
-        if k:
+        L[0, 0, k], L[0, 1, k], L[0, 2, k] = 0.5 * (b1 + u / c), -0.5 * (b2 * u + 1.0 / c), 0.5 * b2
+        L[1, 0, k], L[1, 1, k], L[1, 2, k] = 1.0 - b1, b2 * u, -b2
+        L[2, 0, k], L[2, 1, k], L[2, 2, k] = 0.5 * (b1 - u / c), -0.5 * (b2 * u - 1.0 / c), 0.5 * b2
+        R[0, 0, k], R[0, 1, k], R[0, 2, k] = 1.0, u - c, H - u * c
+        R[1, 0, k], R[1, 1, k], R[1, 2, k] = 1.0, u, 0.5 * u * u
+        R[2, 0, k], R[2, 1, k], R[2, 2, k] = 1.0, u + c, H + u * c
+        viscous[k] = max(speed, abs(drift[max(k - 1, 0)]), abs(drift[min(k, cells - 1)]))
+    flux, state = np.zeros((3, cells + 1)), np.zeros((3, cells + 1))  # F and U at the faces
+    half = np.empty(cells + 1)
+    for m in range(3):
+        for sign in (1.0, -1.0):
+            upwind(F, U, L[m], viscous, sign, half)
             for j in range(3):
-                rate[j, k - 1] = (before[j] - flux[j]) / dx
-        before[:] = flux
+                for k in range(cells + 1):
+                    flux[j, k] += R[m, j, k] * half[k]
+                    state[j, k] += R[m, j, k] * (sign * half[k] / viscous[k])
+    rate = np.empty((3, cells))
+    for j in range(3):
+        for k in range(cells):
+            rate[j, k] = (flux[j, k] - flux[j, k + 1] - drift[k] * (state[j, k] - state[j, k + 1])) / wide[k]
     return rate
 
 
@@ -187,14 +207,15 @@ def finite_differences(case: Case, cells: int, times: Array) -> tuple[Array, Arr
     rho, u, T = (getattr(case.initial, name)(x=x, eps=min(case.knudsen.all)) for name in ("rho", "u", "T"))
     U = np.array([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
     ends = case.boundary.left.kind, case.boundary.right.kind
+    wide, still = np.full(cells, dx), np.zeros(cells)
     found, t = [], 0.0
     for end in times:
         while t < end:
             speed = np.abs(U[1] / U[0]) + np.sqrt(gamma * (gamma - 1.0) * (U[2] / U[0] - 0.5 * (U[1] / U[0]) ** 2))
             dt = min(CFL * dx / float(speed.max()), end - t)
-            first = U + dt * flux_rate(padded(U, *ends), gamma, dx)
-            second = 0.75 * U + 0.25 * (first + dt * flux_rate(padded(first, *ends), gamma, dx))
-            U = U / 3.0 + 2.0 / 3.0 * (second + dt * flux_rate(padded(second, *ends), gamma, dx))
+            first = U + dt * flux_rate(padded(U, *ends), gamma, wide, still)
+            second = 0.75 * U + 0.25 * (first + dt * flux_rate(padded(first, *ends), gamma, wide, still))
+            U = U / 3.0 + 2.0 / 3.0 * (second + dt * flux_rate(padded(second, *ends), gamma, wide, still))
             t = end if end - t <= dt else t + dt
             if not (np.isfinite(U).all() and U[0].min() > 0.0):
                 raise NumericalError(f"Euler limit: the density is not positive and finite at t = {t:.4g}")

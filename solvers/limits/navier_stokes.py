@@ -37,9 +37,10 @@ TOLERANCE = 1e-8
 
 
 @njit(cache=True, error_model="numpy")
-def dissipation(U, gamma, dx, viscosity, conductivity, dense, rate):
+def dissipation(U, gamma, wide, faces, viscosity, conductivity, dense, rate):
     """Add -d_x of pi and of u pi + q to `rate` (3, x); U (3, x + 2 GHOSTS) padded.
 
+    wide, faces   (x,) and (x + 3,): width of the cells, and the way between them from two before the first to two behind the last
     `viscosity` = -tau pi/(p d_x u), `conductivity` = -tau q/(p d_x T); tau = dense rho if dense > 0, else one.
     """
     cells = rate.shape[1]
@@ -54,12 +55,12 @@ def dissipation(U, gamma, dx, viscosity, conductivity, dense, rate):
     for k in range(cells + 3):  # the face between padded cells k + 1 and k + 2
         share = max(9.0 * (p[k + 1] + p[k + 2]) - p[k] - p[k + 3], 0.0) / 16.0
         speed = (9.0 * (u[k + 1] + u[k + 2]) - u[k] - u[k + 3]) / 16.0
-        stress[k] = viscosity * share * (27.0 * (u[k + 2] - u[k + 1]) - u[k + 3] + u[k]) / (24.0 * dx)
-        heat = conductivity * share * (27.0 * (T[k + 2] - T[k + 1]) - T[k + 3] + T[k]) / (24.0 * dx)
+        stress[k] = viscosity * share * (27.0 * (u[k + 2] - u[k + 1]) - u[k + 3] + u[k]) / (24.0 * faces[k])
+        heat = conductivity * share * (27.0 * (T[k + 2] - T[k + 1]) - T[k + 3] + T[k]) / (24.0 * faces[k])
         power[k] = speed * stress[k] + heat
     for i in range(cells):
-        rate[1, i] += (27.0 * (stress[i + 2] - stress[i + 1]) - stress[i + 3] + stress[i]) / (24.0 * dx)
-        rate[2, i] += (27.0 * (power[i + 2] - power[i + 1]) - power[i + 3] + power[i]) / (24.0 * dx)
+        rate[1, i] += (27.0 * (stress[i + 2] - stress[i + 1]) - stress[i + 3] + stress[i]) / (24.0 * wide[i])
+        rate[2, i] += (27.0 * (power[i + 2] - power[i + 1]) - power[i + 3] + power[i]) / (24.0 * wide[i])
 
 
 def transport_coefficients(case: Case, eps: float) -> tuple[float, float, float]:
@@ -84,13 +85,14 @@ def solve_moments(case: Case, cells: int, times: Array, eps: float) -> tuple[Arr
         order, reach = np.empty(cells, int), 2 * GHOSTS + 1
         order[0::2], order[1::2] = np.arange(cells - cells // 2), np.arange(cells - 1, cells - 1 - cells // 2, -1)
     band = 3 * reach + 2
+    wide, faces, still = np.full(cells, dx), np.full(cells + 3, dx), np.zeros(cells)
 
     def derivative(t: float, y: Array) -> Array:
         U = np.empty((3, cells))
         U[:, order] = y.reshape(cells, 3).T
         U = padded(U, *ends)
-        rate = flux_rate(U, gamma, dx)
-        dissipation(U, gamma, dx, *coefficients, rate)
+        rate = flux_rate(U, gamma, wide, still)
+        dissipation(U, gamma, wide, faces, *coefficients, rate)
         flat: Array = rate[:, order].T.ravel()
         return flat
 

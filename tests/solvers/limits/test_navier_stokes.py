@@ -98,7 +98,8 @@ def test_compiled_equals_plain_python():
     rng = np.random.default_rng(0)
     rho, u, T = 1.0 + 0.2 * rng.random(30), rng.random(30), 1.0 + 0.2 * rng.random(30)
     U = np.array([rho, rho * u, 0.5 * rho * (T + u**2)])
-    rates = [euler.flux_rate(U, 3.0, 0.1), euler.flux_rate.py_func(U, 3.0, 0.1)]
-    navier_stokes.dissipation(U, 3.0, 0.1, 0.3, 0.7, 1.4, rates[0])
-    navier_stokes.dissipation.py_func(U, 3.0, 0.1, 0.3, 0.7, 1.4, rates[1])
+    wide, faces, drift = 0.1 + 0.01 * rng.random(24), 0.1 + 0.01 * rng.random(27), rng.standard_normal(24)
+    rates = [rate(U, 3.0, wide, drift) for rate in (euler.flux_rate, euler.flux_rate.py_func)]
+    navier_stokes.dissipation(U, 3.0, wide, faces, 0.3, 0.7, 1.4, rates[0])
+    navier_stokes.dissipation.py_func(U, 3.0, wide, faces, 0.3, 0.7, 1.4, rates[1])
     np.testing.assert_allclose(rates[0], rates[1], rtol=1e-9, atol=1e-10)
