@@ -25,6 +25,7 @@ from torch import Tensor
 from solvers.limits.euler import finite_differences
 from solvers.limits.moving import march, slope
 
+from .stored import stored
 from .wave_frame import WaveFrame
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ CELLS = 1200
 MOMENTS = 100
 #: pieces of a shock's path, which is smoother than the cells that it was found in
 PIECES = 20
-#: the limit for moving cells: so many free paths in the half length of the data, or more; first, a tenth as many
+#: a gas is nearly dense with so many free paths in the half length of the data
 DENSE = 300.0
 
 Array = NDArray[np.float64]
@@ -67,49 +68,67 @@ class Course:
 def track(flight: "Flight", waves: "list[Wave]", jumps: "dict[Wave, float]") -> "list[Wave]":
     """The waves with the courses of those that jump; `jumps` holds Delta u of each shock, its sign that of the family."""
     case = flight.case
-    t = case.domain.t_end * np.linspace(0.0, 1.0, MOMENTS + 1)
-    x, values = finite_differences(case, CELLS, t)
-    dx, gamma = float(x[1] - x[0]), case.equation.gamma
-    ages = np.log1p(t / flight.t0)
-    first, length = WaveFrame(flight, waves, ages, case.knudsen.train[0]).curves(ages)[:, :, None].transpose(1, 0, 2)
-    courses = {}
-    for wave, jump in jumps.items():
-        index, sharp = sharpest(steepness(values, gamma, jump) / dx, (x - first) / length, jump)
-        courses[wave] = course(t, x[0] + dx * index, abs(jump) / sharp, flight.device)
-    # such a scheme is off by part of a cell: cells that move and are finer than shocks of a gas that is nearly dense
+    # the limit for moving cells
     dense = min(case.knudsen.train[0], flight.length / (DENSE * flight.hot**0.5))
-    for eps in (10.0 * dense, dense):
-        frame = WaveFrame(flight, [replace(wave, course=courses.get(wave)) for wave in waves], ages, eps)
-        cells = frame.cells(eps)
-        places = frame.places(cells)
-        rho, u, T = (
-            getattr(case.initial, name)(x=places[0].clip(flight.left, flight.right), eps=eps)
-            for name in ("rho", "u", "T")
-        )
-        U = march(case, eps, cells, frame.at, np.stack([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2]), t)
-        rho, u = U[:, 0], U[:, 1] / U[:, 0]
-        values = np.stack([rho, u, (gamma - 1.0) * (U[:, 2] / rho - 0.5 * u**2)], axis=1)
-        for wave, jump in jumps.items():
-            steep = steepness(values, gamma, jump) / (frame.curves(ages)[:, 1:] * cells.wide)
-            index, sharp = sharpest(steep, np.broadcast_to(cells.y, steep.shape), jump)
-            at = np.array([CubicSpline(np.arange(row.size), row)(k) for k, row in zip(index, places, strict=True)])
-            courses[wave] = course(t, at, abs(jump) / sharp, flight.device)
+    key = case.problem_sha256, case.domain.t_end, dense
+    found = stored(
+        "shocks", key, lambda: np.stack([[place, width] for place, width in follow(flight, waves, jumps, dense)])
+    )
+    t = moments(flight)
+    courses = {wave: course(t, *rows, flight.device) for wave, rows in zip(jumps, found, strict=True)}
     return [replace(wave, course=courses.get(wave)) for wave in waves]
 
 
-def steepness(values: Array, gamma: float, jump: float) -> Array:
-    """-g per cell of (rho, u, T) (t, 3, cells), by the sign of the family; (t, cells)."""
-    rho, u, T = values.transpose(1, 0, 2)
-    found: Array = -slope(u) - np.sign(jump) * slope(rho * T) / (rho * np.sqrt(gamma * T))
+def moments(flight: "Flight") -> Array:
+    return flight.case.domain.t_end * np.linspace(0.0, 1.0, MOMENTS + 1)
+
+
+def follow(
+    flight: "Flight", waves: "list[Wave]", jumps: "dict[Wave, float]", dense: float
+) -> list[tuple[Array, Array]]:
+    """Places and widths of the shocks at the moments, (t,) each."""
+    case, t = flight.case, moments(flight)
+    x, values = finite_differences(case, CELLS, t)
+    dx, gamma = float(x[1] - x[0]), case.equation.gamma
+    ages = np.log1p(t / flight.t0)
+    first, length = WaveFrame(flight, waves, ages, dense).curves(ages).T[:, :, None]
+    found = []
+    for jump in jumps.values():
+        index, width = sharpest(values, gamma, dx, (x - first) / length, jump, flight.span)
+        found.append((x[0] + dx * index, width))
+    # such a scheme is off by part of a cell: cells that move and are finer than shocks
+    for eps in (10.0 * dense, dense):
+        known = {wave: course(t, *rows, flight.device) for wave, rows in zip(jumps, found, strict=True)}
+        frame = WaveFrame(flight, [replace(wave, course=known.get(wave)) for wave in waves], ages, eps)
+        cells = frame.cells(eps)
+        places = frame.places(cells)
+        rho, u, T = (part.numpy() for part in flight.initial(torch.as_tensor(places[0])))
+        U = march(case, eps, cells, frame.at, np.stack([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2]), t)
+        rho, u = U[:, 0], U[:, 1] / U[:, 0]
+        values = np.stack([rho, u, (gamma - 1.0) * (U[:, 2] / rho - 0.5 * u**2)], axis=1)
+        wide, y = frame.curves(ages)[:, 1:] * cells.wide, np.broadcast_to(cells.y, places.shape)
+        found = []
+        for jump in jumps.values():
+            index, width = sharpest(values, gamma, wide, y, jump, flight.span)
+            at = [CubicSpline(np.arange(row.size), row)(k) for k, row in zip(index, places, strict=True)]
+            found.append((np.array(at), width))
     return found
 
 
-def sharpest(g: Array, y: Array, jump: float) -> tuple[Array, Array]:
-    """Where rows of g (t, cells) are largest on the family's side of y = 1/2, in cells, and how large; the vertex of a parabola."""
-    at = np.where(np.sign(jump) * (y - 0.5) > 0.0, g, -np.inf)[:, 1:-1].argmax(axis=1) + 1
-    before, here, behind = (g[np.arange(len(g)), at + k] for k in (-1, 0, 1))
+def sharpest(
+    values: Array, gamma: float, wide: Array | float, y: Array, jump: float, most: float
+) -> tuple[Array, Array]:
+    """Where -g of (rho, u, T) (t, 3, cells) is largest, in cells, and w there, (t,) each; the vertex of a parabola.
+
+    wide, y   widths and places of the cells, (t, cells): a family stays on its side of y = 1/2
+    most      of w
+    """
+    rho, u, T = values.transpose(1, 0, 2)
+    steep = -(slope(u) + np.sign(jump) * slope(rho * T) / (rho * np.sqrt(gamma * T))) / wide
+    at = np.where(np.sign(jump) * (y - 0.5) > 0.0, steep, -np.inf)[:, 1:-1].argmax(axis=1) + 1
+    before, here, behind = (steep[np.arange(len(at)), at + k] for k in (-1, 0, 1))
     off = 0.5 * (before - behind) / np.minimum(before - 2.0 * here + behind, -1e-300)
-    return at + off.clip(-0.5, 0.5), here
+    return at + off.clip(-0.5, 0.5), abs(jump) / np.maximum(here, abs(jump) / most)
 
 
 def course(t: Array, place: Array, width: Array, device: str) -> Course:

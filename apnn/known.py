@@ -18,7 +18,8 @@ $$ C_1 = C[G_1],\ G_1 + \varepsilon hDG_1 = \mathcal G[W_0], \qquad
    \langle vmC\rangle = \langle vmC_1\rangle + \langle vmC\rangle_{\rm NS}[W] - \langle vmC\rangle_{\rm NS}[W_0] . $$
 
 No constant is chosen.  The laws are solved at some Knudsen numbers by the scheme of `solvers/limits/navier_stokes.py` on cells that
-move with the waves and are narrower than a free path in shocks (`solvers/limits/moving.py`, `wave_frame.py`); the state of what has flown is held in the same coordinates,
+move with the waves and are narrower than a free path in shocks (`solvers/limits/moving.py`, `wave_frame.py`); the state of what
+has flown is held in the same coordinates,
 
 $$ (\ln\rho,u,\ln T)_{G} - (\ln\rho,u,\ln T)_F = \Big(\frac t{t+t_0}\Big)^2 D(\ln\varepsilon,\ \ln(1+t/t_0),\ z), $$
 

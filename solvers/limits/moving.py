@@ -3,9 +3,12 @@ r"""Navier and Stokes' equations of `navier_stokes` between free ends, on cells 
 $$ x = x_0(t) + \ell(t)\,y, \qquad
    z = \frac N2\,\mathrm{arsinh}(2y-1) + S\sum_s\mathrm{arsinh}\frac{y-s}\delta, \quad S = \frac K{\mathrm{arsinh}\frac1{2\delta}} : $$
 
-equal steps of z are the cells, N to a unit of y in the middle, K between a place s and y = s + 1/2 or s - 1/2 beside them, of which S
-lie within delta, whatever delta is; far away they grow with the distance.  At a cell $\partial_tU|_z = -\partial_xF + \partial_tx|_z\,\partial_xU$, each term divided by the width of the cell, which
-grows smoothly: what stands still in z stays resolved, wherever it runs.
+equal steps of z are the cells, N to a unit of y in the middle, K between a place s and y = s + 1/2 or s - 1/2 beside them, of which
+S lie within delta, whatever delta is; far away they grow with the distance.  At a cell
+
+$$ \partial_tU|_z = -\partial_xF + \partial_tx|_z\,\partial_xU , $$
+
+derivatives in z divided by the width of the cell, which grows smoothly: what stands still in z stays resolved, wherever it runs.
 """
 
 import math

@@ -54,7 +54,7 @@ def moments_of(rho, u, along, across):
 
 
 def test_a_uniform_gas_stays_as_it_is():
-    collided, cells, t, x = made()
+    collided, cells, _t, x = made()
     states = np.broadcast_to([0.7, 0.4, 1.3, 0.9], (*x.shape, 4))
     found = collided.moments(0.05, cells, states, np.array([0.0, 0.01, 0.1]), x[:3, ::20])
     expected = moments_of(*np.array([0.7, 0.4, 1.3, 0.9]))
@@ -155,7 +155,7 @@ def test_places_ahead_of_all_that_varies_are_those_of_the_end():
 
 
 def test_fields_of_a_network_fly_once_more():
-    """A wiggle of the known equilibrium, shorter than a free path, fades; in dense gas fields stay what they are, at t = 0 untouched."""
+    """A wiggle of the known equilibrium, shorter than a free path, fades; dense gas stays as it is."""
     case = read_case(CASES / "esbgk_riemann.toml", None, ["knudsen.train=[1e-4, 1e-1]"])
     options = {**case.train, "points": 16, "tasks": 2, "width": 4, "velocities": 16}
     model = Model(case, train_options_model("esbgk")(**options), "cpu")

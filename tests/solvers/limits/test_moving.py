@@ -118,7 +118,7 @@ def test_a_failed_integration_says_at_which_knudsen_number():
     def source(t, wide):
         return np.full_like(start, np.nan), 0.0
 
-    with pytest.raises(moving.NumericalError, match="eps = 0.01"):
+    with pytest.raises(moving.NumericalError, match=r"eps = 0\.01"):
         march(
             case, 1e-2, cells, lambda t: (np.array([0.0, 1.0]), np.zeros(2)), start, np.array([0.0, 0.1]), source=source
         )
