@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.compile import njit
-from solvers.limits.moving import Cells, graded
+from solvers.moving_cells import Cells, graded
 
 from .flight import Flight
 from .wave_frame import WaveFrame

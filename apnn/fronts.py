@@ -8,7 +8,7 @@ $$ s(t) = \arg\min_x g_\pm, \qquad g_\pm = \partial_xu \pm \frac{\partial_xp}{\r
    w(t) = \frac{|\Delta u|}{\max|g_\pm|} , $$
 
 Delta u the jump of u that the Riemann problem has there.  Both come in the end from cells that move with the waves and resolve the
-shocks of a gas that is nearly dense (`solvers/limits/moving.py`): they are not the grid's.  Curves in t are piecewise cubics.
+shocks of a gas that is nearly dense (`solvers/moving_cells.py`): they are not the grid's.  Curves in t are piecewise cubics.
 
 Reference: Whitham (1974), Linear and Nonlinear Waves, section 6.8 (simple waves and where they break), DOI 10.1002/9781118032954.
 """
@@ -23,7 +23,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator, PPoly, make_lsq_sp
 from torch import Tensor
 
 from solvers.limits.euler import finite_differences
-from solvers.limits.moving import march, slope
+from solvers.moving_cells import march, slope
 
 from .stored import stored
 from .wave_frame import WaveFrame

@@ -644,10 +644,7 @@ class Gas:
     def fly_again(
         self, eps: float, own: dict[str, Tensor], network: Callable[..., dict[str, Tensor]], t: Tensor, x: Tensor
     ) -> None:
-        """Put fields by one more flight of the network's equilibrium in place of its `own` ones at points (B,), where that helps.
-
-        That is between parted waves.
-        """
+        """Put fields by one more flight of the network's equilibrium in place of its `own` ones at points (B,): waves that parted."""
         if self.known is None:
             return
         from .collided import fluxes

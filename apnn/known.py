@@ -18,7 +18,7 @@ $$ C_1 = C[G_1],\ G_1 + \varepsilon hDG_1 = \mathcal G[W_0], \qquad
    \langle vmC\rangle = \langle vmC_1\rangle + \langle vmC\rangle_{\rm NS}[W] - \langle vmC\rangle_{\rm NS}[W_0] . $$
 
 No constant is chosen.  The laws are solved at some Knudsen numbers by the scheme of `solvers/limits/navier_stokes.py` on cells that
-move with the waves and are narrower than a free path in shocks (`solvers/limits/moving.py`, `wave_frame.py`); the state of what
+move with the waves and are narrower than a free path in shocks (`solvers/moving_cells.py`, `wave_frame.py`); the state of what
 has flown is held in the same coordinates,
 
 $$ (\ln\rho,u,\ln T)_{G} - (\ln\rho,u,\ln T)_F = \Big(\frac t{t+t_0}\Big)^2 D(\ln\varepsilon,\ \ln(1+t/t_0),\ z), $$
@@ -40,8 +40,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from solvers.limits.moving import Cells, march, slope
 from solvers.limits.navier_stokes import transport_coefficients
+from solvers.moving_cells import Cells, march, slope
 from solvers.problem.case import Case
 
 from .collided import Collided, split
@@ -82,16 +82,10 @@ class Known:
 
     def streamed(self, x: Array) -> Array:
         """Five moments of F at the table's times and the places (t, x): (t, 5, x)."""
-        device = self.flight.device
-        rows = zip(self.t, x, strict=True)
-        return np.stack(
-            [
-                self.flight.moments(*(torch.as_tensor(a, device=device) for a in (np.full_like(here, t), here)))
-                .cpu()
-                .numpy()
-                for t, here in rows
-            ]
-        )
+        found = []
+        for t, here in zip(self.t, torch.as_tensor(x, device=self.flight.device), strict=True):
+            found.append(self.flight.moments(torch.full_like(here, t), here).cpu().numpy())
+        return np.stack(found)
 
     def solve(self, eps: float, cells: Cells, streamed: Array, flown: Array | None = None) -> Array:
         """U_W at the table's times and the cells, (t, 3, cells).
@@ -176,7 +170,7 @@ _kept: dict[tuple[Any, ...], Known] = {}
 
 
 def known_part(case: Case, flight: Flight, device: str) -> Known:
-    """The one of a case: it takes up to 40 CPU seconds, once, and a training and all who read its result need the same."""
+    """The one of a case: it takes 20 to 80 CPU seconds, once, and a training and all who read its result need the same."""
     key = case.problem_sha256, case.domain.t_end, case.knudsen.train, device
     if key not in _kept:
         _kept[key] = Known(case, flight, device, partial(stored, "known", key))

@@ -3,7 +3,7 @@ r"""Coordinates that move with parted waves and are fine where their shocks are 
 $$ y = \frac{x - x_{\rm first}(t)}{\ell(t)}, \qquad \ell = \big((x_{\rm last}-x_{\rm first})^8 + \ell_0^8\big)^{1/8}, $$
 
 x_first and x_last the places of the outer waves (`fronts.py`), l_0 the half length of the data; z(y) is that of
-`solvers/limits/moving.py`, fine around y = 0 and 1 where such a wave is a shock, within a few free paths: delta ~ eps.  A shock
+`solvers/moving_cells.py`, fine around y = 0 and 1 where such a wave is a shock, within a few free paths: delta ~ eps.  A shock
 whose thickness goes with eps stands still in z, at every t and every eps: what varies in (ln eps, ln(1+t/t_0), z) is smooth.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from solvers.limits.moving import CORE, FAR, SIDE, Cells, graded, make_cells
+from solvers.moving_cells import CORE, FAR, SIDE, Cells, graded, make_cells
 
 if TYPE_CHECKING:
     from .flight import Flight, Wave

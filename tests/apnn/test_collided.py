@@ -10,7 +10,7 @@ from apnn.collided import MOMENTS, Collided, split
 from apnn.flight import Flight
 from apnn.model import Model, at_points
 from apnn.options import train_options_model
-from solvers.limits.moving import FAR, graded, make_cells
+from solvers.moving_cells import FAR, graded, make_cells
 from solvers.problem.read import read_case
 
 CASES = Path(__file__).parents[2] / "cases"

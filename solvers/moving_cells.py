@@ -1,4 +1,4 @@
-r"""Navier and Stokes' equations of `navier_stokes` between free ends, on cells that move and are fine around shocks.
+r"""Navier and Stokes' equations of `limits/navier_stokes.py` between free ends, on cells that move and are fine around shocks.
 
 $$ x = x_0(t) + \ell(t)\,y, \qquad
    z = \frac N2\,\mathrm{arsinh}(2y-1) + S\sum_s\mathrm{arsinh}\frac{y-s}\delta, \quad S = \frac K{\mathrm{arsinh}\frac1{2\delta}} : $$
@@ -23,8 +23,8 @@ from solvers.problem.case import Case
 from solvers.problem.scheme import Array
 from solvers.problem.status import NumericalError
 
-from .euler import GHOSTS, flux_rate
-from .navier_stokes import dissipation, gradient, transport_coefficients
+from .limits.euler import GHOSTS, flux_rate
+from .limits.navier_stokes import dissipation, gradient, transport_coefficients
 
 #: N and K
 CORE, SIDE = 90.0, 44.0

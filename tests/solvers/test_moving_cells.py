@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from solvers.limits import moving
-from solvers.limits.moving import FAR, SIDE, graded, make_cells, march, places, slope
+from solvers import moving_cells
 from solvers.limits.navier_stokes import solve_moments, transport_coefficients
+from solvers.moving_cells import FAR, SIDE, graded, make_cells, march, places, slope
 from solvers.problem.read import read_case
 
-CASES = Path(__file__).parents[3] / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 SHARP = np.array([0.0, 1.0])
 
 
@@ -118,7 +118,7 @@ def test_a_failed_integration_says_at_which_knudsen_number():
     def source(t, wide):
         return np.full_like(start, np.nan), 0.0
 
-    with pytest.raises(moving.NumericalError, match=r"eps = 0\.01"):
+    with pytest.raises(moving_cells.NumericalError, match=r"eps = 0\.01"):
         march(
             case, 1e-2, cells, lambda t: (np.array([0.0, 1.0]), np.zeros(2)), start, np.array([0.0, 0.1]), source=source
         )
