@@ -11,9 +11,9 @@ $$ R_{\rm kinetic} = \big[M[W] + C - \mathcal G[f] + \varepsilon h\,D(M[W]+C)\bi
 $$ R_{\rm mass,\,momentum,\,energy} = \omega\Big[\partial_t U_W + \partial_x\big(F_{\rm Euler}(W) + \langle v m C\rangle\big)
    + \frac{E}{\varepsilon h}(U_W - U_F)\Big] . $$
 
-In a periodic gas two more rows are the fluxes of momentum and energy that a defect of the kinetic equation makes, as the
-conservation laws of f see them if it varies 4 times faster than the data: heat is carried by few fast particles, which the mean
-square over the nodes hardly sees,
+For smooth data whose waves do not part two more rows are the fluxes of momentum and energy that a defect of the kinetic equation
+makes, as the conservation laws of f see them if it varies 4 times faster than the data: heat is carried by few fast particles, which
+the mean square over the nodes hardly sees,
 
 $$ R_{\rm flux} = 4h\,\frac\omega{t_0\sqrt T}\,\big\langle v\,(v, \tfrac12v^2)\,a R_{\rm kinetic}\big\rangle . $$
 
@@ -178,7 +178,8 @@ class Gas:
         self.windowed = flight.similar or self.parted
         shut = ("periodic", *("free",) * self.windowed, *("inflow",) * flight.similar)
         self.open_ends = tuple(side for side in ("left", "right") if getattr(case.boundary, side).kind not in shut)
-        self.residual_names = (*CONSERVED, "kinetic", *(("flux",) if self.periodic else ()), *self.open_ends)
+        self.fluxes = not (self.parted or flight.jumps)
+        self.residual_names = (*CONSERVED, "kinetic", *(("flux",) if self.fluxes else ()), *self.open_ends)
         self.reached = tuple(side for side in self.open_ends if self.is_reached(side))
         low, high = flight.best_reach(velocities)
         if self.reached:
@@ -595,7 +596,7 @@ class Gas:
             far = far + batch.flown.rest
         kinetic = of_C + batch.weights[..., 0, :, :] * far
         named = dict(zip(CONSERVED, rows, strict=True)) | {"kinetic": kinetic}
-        if self.periodic:
+        if self.fluxes:
             weight = FINER * batch.h * batch.size * batch.ease / (self.flight.t0 * self.flight.hot**0.5)
             named["flux"] = linear(kinetic, self.defect) * weight.unsqueeze(-1)
         if batch.walls.ends:

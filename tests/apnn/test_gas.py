@@ -183,7 +183,7 @@ def test_rows_are_the_kinetic_equation(make, name, d):
     for name_, power in powers.items():
         law = (streamed * w.repeat(d) * power).sum(-1)
         torch.testing.assert_close(rows[name_][:2] * unit * h / batch.ease[:2], law, rtol=1e-4, atol=1e-5)
-    if formulation.periodic:  # the fluxes of momentum and energy that a defect of the kinetic equation makes
+    if formulation.fluxes:  # the fluxes of momentum and energy that a defect of the kinetic equation makes
         defects = [(both * expected * w.repeat(d) * powers[name_]).sum(-1) for name_ in ("momentum", "energy")]
         length = formulation.flight.t0 * formulation.flight.hot**0.5 / FINER
         made = rows["flux"][:2] / (h * batch.ease[:2] / length).unsqueeze(-1)
