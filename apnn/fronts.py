@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator, PPoly, make_lsq_spline
 from torch import Tensor
 
-from solvers.limits.euler import finite_differences
+from solvers.limits.euler import conserved, finite_differences, primitive
 from solvers.moving_cells import march, slope
 
 from .stored import stored
@@ -103,9 +103,7 @@ def follow(
         cells = frame.cells(eps)
         places = frame.places(cells)
         rho, u, T = (part.numpy() for part in flight.initial(torch.as_tensor(places[0])))
-        U = march(case, eps, cells, frame.at, np.stack([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2]), t)
-        rho, u = U[:, 0], U[:, 1] / U[:, 0]
-        values = np.stack([rho, u, (gamma - 1.0) * (U[:, 2] / rho - 0.5 * u**2)], axis=1)
+        values = primitive(march(case, eps, cells, frame.at, conserved(rho, u, T, gamma), t), gamma)
         wide, y = frame.curves(ages)[:, 1:] * cells.wide, np.broadcast_to(cells.y, places.shape)
         found = []
         for jump in jumps.values():

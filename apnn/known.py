@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from solvers.limits.euler import primitive
 from solvers.limits.navier_stokes import transport_coefficients
 from solvers.moving_cells import Cells, march, slope
 from solvers.problem.case import Case
@@ -111,8 +112,7 @@ class Known:
     def navier_stokes(self, eps: float, cells: Cells, U: Array) -> Array:
         """<v^2 C> and <v e C> of Chapman and Enskog, built up in time, for U (t, 3, cells): (t, cells, 2)."""
         viscosity, conductivity, _ = transport_coefficients(self.case, eps)
-        rho, u = U[:, 0], U[:, 1] / U[:, 0]
-        T = (self.case.equation.gamma - 1.0) * (U[:, 2] / rho - 0.5 * u**2)
+        rho, u, T = primitive(U, self.case.equation.gamma).swapaxes(0, 1)
         heat, stress = np.array([self.built_up(t, eps)[2:] for t in self.t]).T[:, :, None]
         u_x, T_x = (slope(part) / (self.frame.curves(self.ages)[:, 1:] * cells.wide) for part in (u, T))
         beyond = -viscosity * stress * rho * T * u_x
@@ -127,9 +127,8 @@ class Known:
         E = np.exp(-self.t / eps)[:, None]
         h = -np.expm1(-self.t / eps)[:, None]
         whole = [E * streamed[:, k] + h * U[:, k] for k in range(3)]
-        own = U[:, 1] / U[:, 0]
-        pressure = (self.case.equation.gamma - 1.0) * (U[:, 2] - 0.5 * U[:, 0] * own**2)
-        second = E * streamed[:, 3] + h * (U[:, 0] * own**2 + pressure + stress)
+        rho, u, T = primitive(U, self.case.equation.gamma).swapaxes(0, 1)
+        second = E * streamed[:, 3] + h * (rho * (u**2 + T) + stress)
         states = equilibrium_of(*(torch.as_tensor(a) for a in (*whole, second)), d, self.nu, self.flight.cold)
         there = torch.stack(states, dim=-1).numpy()
         return split(self.collided.moments(eps, cells, there, self.t, self.frame.places(cells)), d)

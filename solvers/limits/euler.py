@@ -115,6 +115,18 @@ def jump_of(case: Case) -> tuple[float, State, State] | None:
     return high, left, right
 
 
+def conserved(rho: Array, u: Array, T: Array, gamma: float) -> Array:
+    """rho, rho u, E (3, x) of fields (x,)."""
+    return np.stack([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
+
+
+def primitive(U: Array, gamma: float) -> Array:
+    """rho, u, T of rho, rho u, E, both (..., 3, x)."""
+    rho, momentum, E = np.moveaxis(U, -2, 0)
+    u = momentum / rho
+    return np.stack([rho, u, (gamma - 1.0) * (E / rho - 0.5 * u**2)], axis=-2)
+
+
 def padded(U: Array, left: str, right: str) -> Array:
     """U (3, x) with GHOSTS cells beyond each end of the kinds `left`, `right`: the other end, a mirror, or the last cell."""
     if left == "periodic":
@@ -126,6 +138,12 @@ def padded(U: Array, left: str, right: str) -> Array:
     return np.concatenate([first, U, last], axis=1)
 
 
+@njit(inline="always", error_model="numpy")
+def along(F0, F1, F2, U0, U1, U2, i, s, l0, l1, l2):
+    """F + s U of cell i along (l0, l1, l2)."""
+    return l0 * (F0[i] + s * U0[i]) + l1 * (F1[i] + s * U1[i]) + l2 * (F2[i] + s * U2[i])
+
+
 @njit(cache=True, error_model="numpy")
 def upwind(F, U, left, viscous, sign, found):
     """(F + sign viscous U)/2 along the rows `left` (3, faces) from five cells of one side, into `found` (faces,)."""
@@ -135,21 +153,11 @@ def upwind(F, U, left, viscous, sign, found):
     for k in range(found.size):
         s = sign * viscous[k]
         found[k] = 0.5 * face_value(
-            l0[k] * (F0[k + a] + s * U0[k + a])
-            + l1[k] * (F1[k + a] + s * U1[k + a])
-            + l2[k] * (F2[k + a] + s * U2[k + a]),
-            l0[k] * (F0[k + b] + s * U0[k + b])
-            + l1[k] * (F1[k + b] + s * U1[k + b])
-            + l2[k] * (F2[k + b] + s * U2[k + b]),
-            l0[k] * (F0[k + c] + s * U0[k + c])
-            + l1[k] * (F1[k + c] + s * U1[k + c])
-            + l2[k] * (F2[k + c] + s * U2[k + c]),
-            l0[k] * (F0[k + d] + s * U0[k + d])
-            + l1[k] * (F1[k + d] + s * U1[k + d])
-            + l2[k] * (F2[k + d] + s * U2[k + d]),
-            l0[k] * (F0[k + e] + s * U0[k + e])
-            + l1[k] * (F1[k + e] + s * U1[k + e])
-            + l2[k] * (F2[k + e] + s * U2[k + e]),
+            along(F0, F1, F2, U0, U1, U2, k + a, s, l0[k], l1[k], l2[k]),
+            along(F0, F1, F2, U0, U1, U2, k + b, s, l0[k], l1[k], l2[k]),
+            along(F0, F1, F2, U0, U1, U2, k + c, s, l0[k], l1[k], l2[k]),
+            along(F0, F1, F2, U0, U1, U2, k + d, s, l0[k], l1[k], l2[k]),
+            along(F0, F1, F2, U0, U1, U2, k + e, s, l0[k], l1[k], l2[k]),
         )
 
 
@@ -205,7 +213,7 @@ def finite_differences(case: Case, cells: int, times: Array) -> tuple[Array, Arr
     dx = (high - low) / cells
     x = low + dx * (np.arange(cells) + 0.5)
     rho, u, T = (getattr(case.initial, name)(x=x, eps=min(case.knudsen.all)) for name in ("rho", "u", "T"))
-    U = np.array([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
+    U = conserved(rho, u, T, gamma)
     ends = case.boundary.left.kind, case.boundary.right.kind
     wide, still = np.full(cells, dx), np.zeros(cells)
     found, t = [], 0.0
@@ -219,8 +227,7 @@ def finite_differences(case: Case, cells: int, times: Array) -> tuple[Array, Arr
             t = end if end - t <= dt else t + dt
             if not (np.isfinite(U).all() and U[0].min() > 0.0):
                 raise NumericalError(f"Euler limit: the density is not positive and finite at t = {t:.4g}")
-        velocity = U[1] / U[0]
-        found.append([U[0], velocity, (gamma - 1.0) * (U[2] / U[0] - 0.5 * velocity**2)])
+        found.append(primitive(U, gamma))
     return x, np.array(found)
 
 

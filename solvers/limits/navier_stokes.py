@@ -30,7 +30,7 @@ from solvers.problem.scheme import Array
 from solvers.problem.scheme import Limit as AbstractLimit
 from solvers.problem.status import BadInput, NumericalError
 
-from .euler import GHOSTS, flux_rate, on_points, padded
+from .euler import GHOSTS, conserved, flux_rate, on_points, padded, primitive
 
 MIN_CELLS, MAX_CELLS = 400, 800
 TOLERANCE = 1e-8
@@ -77,7 +77,7 @@ def solve_moments(case: Case, cells: int, times: Array, eps: float) -> tuple[Arr
     dx = (high - low) / cells
     x = low + dx * (np.arange(cells) + 0.5)
     rho, u, T = (getattr(case.initial, name)(x=x, eps=eps) for name in ("rho", "u", "T"))
-    start = np.array([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
+    start = conserved(rho, u, T, gamma)
     ends = case.boundary.left.kind, case.boundary.right.kind
     coefficients = transport_coefficients(case, eps)
     order, reach = np.arange(cells), GHOSTS
@@ -136,8 +136,7 @@ class Limit(AbstractLimit):
         dx = fine[1] - fine[0]
         viscosity, conductivity, dense = transport_coefficients(case, self.eps)
         wide = np.array([padded(U, *ends) for U in moments])
-        rho, u = wide[:, 0], wide[:, 1] / wide[:, 0]
-        T = (gamma - 1.0) * (wide[:, 2] / rho - 0.5 * u**2)
+        rho, u, T = primitive(wide, gamma).swapaxes(0, 1)
         inner = slice(GHOSTS, -GHOSTS)
         tau = dense * rho[:, inner] if dense else 1.0
         slope_u, slope_T = gradient(u, dx), gradient(T, dx)

@@ -7,6 +7,7 @@ import pytest
 from scipy.interpolate import CubicSpline
 
 from solvers import moving_cells
+from solvers.limits.euler import conserved, primitive
 from solvers.limits.navier_stokes import solve_moments, transport_coefficients
 from solvers.moving_cells import FAR, SIDE, graded, make_cells, march, places, slope
 from solvers.problem.read import read_case
@@ -18,15 +19,6 @@ SHARP = np.array([0.0, 1.0])
 def whole(thin, sharp=SHARP, step=1.0):
     start, end = (graded(y, thin, sharp) for y in (-FAR, 1.0 + FAR))
     return make_cells(start, step, int((end - start) / step), thin, sharp)
-
-
-def primitive(U, gamma):
-    u = U[:, 1] / U[:, 0]
-    return np.stack([U[:, 0], u, (gamma - 1.0) * (U[:, 2] / U[:, 0] - 0.5 * u**2)], axis=1)
-
-
-def conserved(rho, u, T, gamma):
-    return np.stack([rho, rho * u, rho * T / (gamma - 1.0) + 0.5 * rho * u**2])
 
 
 @pytest.mark.parametrize("thin", [0.1, 1e-3, 1e-5])
